@@ -1,0 +1,25 @@
+"""Optional packages: imported when first used, with an error that names the extra."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+
+from stainxform.errors import MissingDependencyError
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import ``module``, or raise MissingDependencyError naming the extra that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{module.partition('.')[0]} cannot be imported ({error}); install it with: pip install 'stainxform[{extra}]'"
+        ) from error
+
+
+def is_tensor(array: object) -> bool:
+    """Whether ``array`` is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(array, torch.Tensor)

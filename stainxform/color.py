@@ -1,0 +1,144 @@
+"""Color spaces: optical density, CIELAB, l-alpha-beta and BT.601 gray.
+
+Every function takes planes ``(3, ...)`` with red, green, blue first, as a numpy array or a torch tensor of floats in
+[0, 1], works element by element, so layout and batching cannot change a bit of the result, and returns the same kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+
+from stainxform._optional import is_tensor
+
+Planes = Any
+"""Float array or tensor ``(3, ...)``."""
+
+GRAY_WEIGHTS = (0.299, 0.587, 0.114)
+"""ITU-R BT.601 luma."""
+
+
+def namespace(array: Planes) -> ModuleType:
+    """The module, numpy or torch, whose functions work on ``array``."""
+    if is_tensor(array):
+        import torch
+
+        return torch
+    return np
+
+
+def stack(planes: list[Planes]) -> Planes:
+    """Stack three planes along a new first axis."""
+    return namespace(planes[0]).stack(planes)
+
+
+def mix(matrix: np.ndarray, planes: Planes) -> Planes:
+    """Multiply each pixel by a 3x3 matrix, as a fixed sequence of products and sums (never BLAS: its summation order
+    depends on shape and strides)."""
+    a, b, c = planes
+    rows = [[float(value) for value in row] for row in matrix]
+    return stack([r[0] * a + r[1] * b + r[2] * c for r in rows])
+
+
+def gray(planes: Planes) -> Planes:
+    """BT.601 luma of ``(3, ...)`` planes."""
+    red, green, blue = GRAY_WEIGHTS
+    return red * planes[0] + green * planes[1] + blue * planes[2]
+
+
+class ColorSpace(Protocol):
+    """A color space that RGB can be taken to and brought back from."""
+
+    def from_rgb(self, planes: Planes) -> Planes:
+        """RGB planes in [0, 1] to this space."""
+        ...
+
+    def to_rgb(self, planes: Planes) -> Planes:
+        """This space to RGB planes, nominally in [0, 1], unclipped."""
+        ...
+
+
+@dataclass(frozen=True)
+class OpticalDensity:
+    """Natural-log optical density, OD = -ln((I + offset) / Io), with I in 0..255 levels (Beer-Lambert law).
+
+    Parameters
+    ----------
+    io : intensity of the light source, in levels.
+    offset : added before the logarithm so that black stays finite, in levels. The inverse, I = Io exp(-OD), does not
+        subtract it: that is how Macenko's published code defines the reconstruction.
+    """
+
+    io: float = 240.0
+    offset: float = 1.0
+
+    def from_rgb(self, planes: Planes) -> Planes:
+        """RGB planes in [0, 1] to optical density."""
+        return -namespace(planes).log(planes * (255.0 / self.io) + self.offset / self.io)
+
+    def to_rgb(self, planes: Planes) -> Planes:
+        """Optical density to RGB planes (nominally [0, Io / 255])."""
+        return namespace(planes).exp(-planes) * (self.io / 255.0)
+
+
+_XYZ_FROM_RGB = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
+_RGB_FROM_XYZ = np.linalg.inv(_XYZ_FROM_RGB)
+_D65 = np.array([0.95047, 1.0, 1.08883])
+_EPSILON = (6 / 29) ** 3
+_SLOPE = (29 / 6) ** 2 / 3
+_SRGB_KNEE = 0.0031308
+
+
+@dataclass(frozen=True)
+class CIELab:
+    """CIE 1976 L*a*b*, D65 white, from sRGB (IEC 61966-2-1): L in 0..100. Primaries as in scikit-image."""
+
+    def from_rgb(self, planes: Planes) -> Planes:
+        """sRGB planes in [0, 1] to L*, a*, b*."""
+        xp = namespace(planes)
+        linear = xp.where(planes > 0.04045, ((planes + 0.055) / 1.055) ** 2.4, planes / 12.92)
+        xyz = mix(_XYZ_FROM_RGB / _D65[:, None], linear)
+        f = xp.where(xyz > _EPSILON, xp.clip(xyz, _EPSILON, None) ** (1 / 3), _SLOPE * xyz + 4 / 29)
+        return stack([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+    def to_rgb(self, planes: Planes) -> Planes:
+        """L*, a*, b* to sRGB planes; colors out of gamut come back outside [0, 1] (negative ones linearly)."""
+        xp = namespace(planes)
+        fy = (planes[0] + 16) / 116
+        f = stack([fy + planes[1] / 500, fy, fy - planes[2] / 200])
+        xyz = xp.where(f > 6 / 29, f * f * f, (f - 4 / 29) / _SLOPE)
+        linear = mix(_RGB_FROM_XYZ * _D65, xyz)
+        curved = 1.055 * xp.clip(linear, _SRGB_KNEE, None) ** (1 / 2.4) - 0.055
+        return xp.where(linear > _SRGB_KNEE, curved, 12.92 * linear)
+
+
+_LMS_FROM_RGB = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]])
+_RGB_FROM_LMS = np.linalg.inv(_LMS_FROM_RGB)
+_OPPONENT = np.diag([1 / np.sqrt(3), 1 / np.sqrt(6), 1 / np.sqrt(2)]) @ np.array([[1, 1, 1], [1, 1, -2], [1, -1, 0]])
+_FROM_OPPONENT = np.linalg.inv(_OPPONENT)
+_LN10 = float(np.log(10))
+
+
+@dataclass(frozen=True)
+class LAlphaBeta:
+    """Ruderman's l-alpha-beta as in Reinhard et al. 2001 (IEEE CG&A 21(5), eq. 4-6), base-10 logarithm of LMS.
+
+    Parameters
+    ----------
+    floor : smallest LMS value, so that black stays finite (one 8-bit level).
+    """
+
+    floor: float = 1 / 255
+
+    def from_rgb(self, planes: Planes) -> Planes:
+        """RGB planes in [0, 1] to l, alpha, beta."""
+        xp = namespace(planes)
+        lms = xp.clip(mix(_LMS_FROM_RGB, planes), self.floor, None)
+        return mix(_OPPONENT / _LN10, xp.log(lms))
+
+    def to_rgb(self, planes: Planes) -> Planes:
+        """L, alpha, beta to RGB planes, unclipped."""
+        return mix(_RGB_FROM_LMS, namespace(planes).exp(mix(_FROM_OPPONENT * _LN10, planes)))

@@ -1,0 +1,36 @@
+"""Every exception and warning that stainxform raises on purpose.
+
+Each message is one sentence that says what is wrong, which value, and what to do.
+"""
+
+
+class StainXformError(Exception):
+    """Base of all stainxform errors."""
+
+
+class ParameterError(StainXformError, ValueError):
+    """An argument has a value that makes no sense."""
+
+
+class InvalidImageError(StainXformError, ValueError):
+    """An image has the wrong shape, dtype or values, or a file holds no readable image."""
+
+
+class NotEnoughTissueError(StainXformError, ValueError):
+    """There is too little tissue to estimate stains or colors from."""
+
+
+class ModelFileError(StainXformError, ValueError):
+    """A model file is truncated, of another kind, from a newer version, or tampered with."""
+
+
+class MissingDependencyError(StainXformError, ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+
+class TrainingError(StainXformError, RuntimeError):
+    """Training cannot start, resume or go on."""
+
+
+class StainXformWarning(UserWarning):
+    """Something was skipped or left unchanged, and the caller should know."""

@@ -1,0 +1,71 @@
+"""Image files in and out (Pillow): 8-bit RGB, checked, written atomically."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from stainxform.errors import InvalidImageError, ParameterError
+from stainxform.modelfile import atomic_write
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+"""File types read from folders, lower case."""
+
+_WRITERS: dict[str, tuple[str, dict[str, object]]] = {
+    ".png": ("PNG", {"compress_level": 4}),
+    ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+    ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+}
+
+
+def image_files(folder: Path) -> list[Path]:
+    """All image files below ``folder``, sorted; hidden files and folders are left out."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read a whole image file as uint8 ``(H, W, 3)``.
+
+    Gray is repeated three times, a palette is expanded, transparency is laid over white.
+
+    Raises InvalidImageError for a file that is missing, truncated, no image, larger than Pillow's safety limit, or
+    deeper than 8 bits.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):
+                raise InvalidImageError(f"{path} has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
+            if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+                rgba = image.convert("RGBA")
+                white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+                return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
+            return np.asarray(image.convert("RGB"))
+    except InvalidImageError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise InvalidImageError(f"{path} cannot be read as an image ({reason}); replace or remove it") from error
+
+
+def encode_image(image: np.ndarray, suffix: str) -> bytes:
+    """Encode uint8 ``(H, W, 3)``: PNG, JPEG (quality 95, 4:4:4) or TIFF (deflate), by file suffix."""
+    from PIL import Image
+
+    if suffix.lower() not in _WRITERS:
+        raise ParameterError(f"cannot write {suffix!r} files; use one of: {', '.join(_WRITERS)}")
+    kind, options = _WRITERS[suffix.lower()]
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write uint8 ``(H, W, 3)`` under a temporary name, then rename."""
+    atomic_write(path, encode_image(image, Path(path).suffix))

@@ -1,0 +1,127 @@
+"""Model files: one ``.safetensors`` with JSON metadata. Nothing is ever unpickled.
+
+The metadata key ``stainxform`` holds one JSON object: format, method, library_version, center, tiles, license,
+parameters, sha256 (of the weights). No file names, no dates, no pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stainxform.errors import ModelFileError
+
+FORMAT = 1
+"""Version of the file layout. A reader refuses files with a higher number."""
+
+_KEY = "stainxform"
+_FIELDS = {"format": int, "method": str, "library_version": str, "center": str, "tiles": int, "license": str,
+           "parameters": dict, "sha256": str}  # fmt: skip
+
+
+@dataclass
+class ModelState:
+    """What a model file holds."""
+
+    method: str
+    arrays: dict[str, np.ndarray]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    center: str = ""
+    tiles: int = 0
+    license: str = ""
+    library_version: str = ""
+    sha256: str = ""
+
+
+def digest(arrays: dict[str, np.ndarray]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes of the arrays, in order of name."""
+    sha = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        sha.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()
+
+
+def atomic_write(path: str | Path, data: bytes) -> None:
+    """Write under a temporary name in the same folder, flush to disk, rename: never half a file under its name."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_model(path: str | Path, state: ModelState) -> None:
+    """Save ``state``; the same state gives the same bytes."""
+    from safetensors.numpy import save
+
+    arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
+    record = {name: getattr(state, name) for name in _FIELDS if name not in ("format", "sha256")}
+    record |= {"format": FORMAT, "sha256": digest(arrays)}
+    atomic_write(path, save(arrays, metadata={_KEY: json.dumps(record, sort_keys=True, allow_nan=False)}))
+
+
+def read_model(path: str | Path) -> ModelState:
+    """Load and check a model file.
+
+    Raises ModelFileError if it is missing, truncated, not a stainxform model, of a newer format, or if its weights do
+    not match their checksum or are not finite.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"cannot read the model file {path}: {error.strerror or error}") from error
+    try:
+        arrays = load(data)
+        metadata = _header(data).get("__metadata__") or {}
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError) as error:
+        raise ModelFileError(f"{path} is not a complete .safetensors file ({error}); copy or fit it again") from error
+    record = _record(path, metadata)
+    if digest(arrays) != record["sha256"]:
+        raise ModelFileError(f"the weights in {path} do not match their checksum; the file was damaged or changed")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ModelFileError(f"the weights in {path} hold NaN or infinite values; fit the model again")
+    return ModelState(arrays=arrays, **{name: record[name] for name in _FIELDS if name != "format"})
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    (length,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8 : 8 + length])
+    return header if isinstance(header, dict) else {}
+
+
+def _record(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
+    if _KEY not in metadata:
+        raise ModelFileError(f"{path} is a .safetensors file but no stainxform model; make one with fit_center(...).save")
+    try:
+        record = json.loads(metadata[_KEY])
+        version = record["format"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelFileError(f"the metadata in {path} cannot be read ({type(error).__name__}); fit the model again") from error
+    if isinstance(version, int) and version > FORMAT:
+        raise ModelFileError(
+            f"{path} has format {version}, this stainxform reads up to {FORMAT}; upgrade with: pip install -U stainxform"
+        )
+    for name, kind in _FIELDS.items():
+        if not isinstance(record.get(name), kind):
+            raise ModelFileError(f"the metadata in {path} lacks a valid {name!r}; fit the model again")
+    return record

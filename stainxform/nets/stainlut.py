@@ -1,0 +1,201 @@
+"""The StainLUT network: Predictor, Encoder and basis 4D LUTs.
+
+Source: StainLUT, npj Digital Medicine 2025, doi 10.1038/s41746-025-02196-8. No official code is public: layer sizes
+follow the public 4DLUT implementation that the paper refers to, and what neither states is reconstructed (see
+``docs/methods/stainlut.md``).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stainxform.ops.lut4d import collapse_gray, identity_lut4d, lookup_gray, lut4d
+
+PREDICTOR_SIZE = 256
+"""Side, in pixels, to which the Predictor resizes its input."""
+
+
+class Fusion(NamedTuple):
+    """Image-dependent fusion of the bases (eq. 2)."""
+
+    weights: Tensor
+    """(3, 3n): row c holds w_{c,1..n} for the red, then the green, then the blue outputs of the bases."""
+    biases: Tensor
+    """(n,): beta_l; their sum is added to all three channels."""
+
+
+def _gray_conv(conv: nn.Conv2d, gray: Tensor) -> Tensor:
+    """Apply a 3-channel convolution to three equal channels: the kernels can be summed first (exact)."""
+    return F.conv2d(gray, conv.weight.sum(1, keepdim=True), conv.bias, conv.stride, conv.padding)
+
+
+class Predictor(nn.Module):
+    """Gray image -> 10n fusion parameters."""
+
+    def __init__(self, bases: int, dropout: float = 0.5):
+        super().__init__()
+        self.bases = bases
+        widths = (3, 16, 32, 64, 128, 128)
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, stride=2, padding=1) for i, o in zip(widths, widths[1:]))
+        self.norms = nn.ModuleList(nn.InstanceNorm2d(o, affine=True) for o in widths[1:-1])
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Conv2d(widths[-1], 10 * bases, PREDICTOR_SIZE // 2**5)
+
+    def forward(self, gray: Tensor) -> Fusion:
+        """Map a gray image ``(1, 1, H, W)`` in [0, 1] to its :class:`Fusion`."""
+        x = F.interpolate(gray, (PREDICTOR_SIZE, PREDICTOR_SIZE), mode="bilinear", align_corners=False)
+        for i, conv in enumerate(self.convs):
+            x = F.leaky_relu(_gray_conv(conv, x) if i == 0 else conv(x), 0.2)
+            if i < len(self.norms):
+                x = self.norms[i](x)
+        out = self.head(self.dropout(x)).flatten()
+        n = self.bases
+        return Fusion(out[: 9 * n].reshape(3, 3 * n), out[9 * n :])
+
+
+class Encoder(nn.Module):
+    """Gray image -> context map in [0, 1], at full resolution (receptive field 11 px)."""
+
+    def __init__(self, dropout: float = 0.5):
+        super().__init__()
+        self.first = nn.Conv2d(3, 16, 3, padding=1)
+        self.convs = nn.ModuleList(nn.Conv2d(16, 16, 3, padding=1) for _ in range(3))
+        self.norms = nn.ModuleList(nn.InstanceNorm2d(16, affine=True) for _ in range(4))
+        self.dropout = nn.Dropout(dropout)
+        self.last = nn.Conv2d(16, 1, 3, padding=1)
+
+    def forward(self, gray: Tensor) -> Tensor:
+        """Map ``(1, 1, H, W)`` to a context map of the same shape."""
+        x = first = self.norms[0](F.leaky_relu(_gray_conv(self.first, gray), 0.2))
+        for conv, norm in zip(self.convs, self.norms[1:]):
+            x = norm(F.leaky_relu(conv(x), 0.2))
+        return torch.sigmoid(self.last(self.dropout(x + first)))
+
+
+class StainLUTNet(nn.Module):
+    """8-bit gray image -> color image through a fused 4D LUT.
+
+    Parameters
+    ----------
+    bases : number of basis LUTs, n (paper: 3).
+    size : nodes per color axis, T (paper: 33).
+    context_nodes : nodes along the context axis, K >= 2 (2 in the 4DLUT code; read literally, the paper's index set
+        would give T).
+    dropout : probability, training only (4DLUT code: 0.5).
+    asymmetry : difference between the last and the first context slice of the bases at the start. With equal slices
+        dO/dc is exactly zero and the Encoder receives no gradient; a small ramp, increasing like L_mono wants it,
+        wakes it up at step 0 (documented deviation from the identity start).
+    """
+
+    def __init__(
+        self,
+        bases: int = 3,
+        size: int = 33,
+        context_nodes: int = 2,
+        dropout: float = 0.5,
+        asymmetry: float = 0.02,
+    ):
+        super().__init__()
+        self.predictor = Predictor(bases, dropout)
+        self.encoder = Encoder(dropout)
+        ramp = asymmetry * (torch.linspace(0, 1, context_nodes) - 0.5)
+        identity = identity_lut4d(size, context_nodes) + ramp[:, None, None, None]
+        self.luts = nn.Parameter(identity.unsqueeze(0).repeat(bases, 1, 1, 1, 1, 1))
+        self._initialize()
+
+    @property
+    def bases(self) -> int:
+        """Number of basis LUTs."""
+        return self.luts.shape[0]
+
+    def _initialize(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_normal_(module.weight)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.InstanceNorm2d):
+                nn.init.normal_(module.weight, 1.0, 0.02)
+        # Reconstructed: weights so small that every fused LUT starts near the identity, yet different enough to
+        # break the symmetry between the bases.
+        head = self.predictor.head
+        nn.init.normal_(head.weight, std=1e-4)
+        with torch.no_grad():
+            n = self.bases
+            head.bias[: 9 * n] = (torch.eye(3).repeat_interleave(n, dim=1) / n).flatten()
+
+    def fuse(self, fusion: Fusion) -> Tensor:
+        """The fused 4D LUT ``(3, K, T, T, T)`` (eq. 2): the definition, used by tests and for inspection."""
+        # (n, channel, ...) -> (channel, n, ...): all red outputs first, as the weights are ordered.
+        stacked = self.luts.transpose(0, 1).flatten(0, 1)
+        return torch.tensordot(fusion.weights, stacked, dims=1) + fusion.biases.sum()
+
+    def table(self, fusion: Fusion) -> Tensor:
+        """The fused LUT collapsed to 8-bit grays, ``(3, K, 256)``: collapsing and fusing are linear and commute."""
+        stacked = collapse_gray(self.luts).transpose(0, 1).flatten(0, 1)
+        return torch.tensordot(fusion.weights, stacked, dims=1) + fusion.biases.sum()
+
+    def forward(self, gray: Tensor) -> tuple[Tensor, Fusion]:
+        """Colorize one image.
+
+        Parameters
+        ----------
+        gray : uint8 tensor ``(1, 1, H, W)``.
+
+        Returns
+        -------
+        colors ``(1, 3, H, W)``, unclamped floats with 0..1 the displayable range, and the fusion parameters.
+        """
+        unit = gray.to(self.luts.dtype) / 255
+        fusion = self.predictor(unit)
+        colors = lookup_gray(self.table(fusion), gray[0, 0], self.encoder(unit)[0, 0])
+        return colors.unsqueeze(0), fusion
+
+    def forward_by_definition(self, gray: Tensor) -> Tensor:
+        """The same through the fused 4D LUT and its 16-corner interpolation (slow: a witness for tests)."""
+        unit = gray.to(self.luts.dtype) / 255
+        context = self.encoder(unit)[0, 0]
+        return lut4d(self.fuse(self.predictor(unit)), context, unit[0].expand(3, -1, -1)).unsqueeze(0)
+
+
+class _LutPenalty(torch.autograd.Function):
+    """Sum over the four axes of mean(d^2) and of mean(ReLU(-d)), d the difference of neighbors.
+
+    One pass per axis computes the values and both gradients: autograd through ``diff`` and ``relu`` took a third of
+    a training step.
+    """
+
+    @staticmethod
+    def forward(ctx, luts: Tensor, smooth_weight: float, mono_weight: float) -> Tensor:  # type: ignore[override]
+        gradient = torch.zeros_like(luts)
+        total = luts.new_zeros(())
+        for axis in range(luts.ndim - 4, luts.ndim):
+            length = luts.shape[axis] - 1
+            upper, lower = luts.narrow(axis, 1, length), luts.narrow(axis, 0, length)
+            difference = upper - lower
+            falling = difference.clamp(max=0)
+            count = difference.numel()
+            total += (smooth_weight * difference.square().sum() - mono_weight * falling.sum()) / count
+            slope = difference.mul_(2 * smooth_weight / count).sub_(falling.sign_().neg_(), alpha=mono_weight / count)
+            gradient.narrow(axis, 1, length).add_(slope)
+            gradient.narrow(axis, 0, length).sub_(slope)
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx, upstream: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (gradient,) = ctx.saved_tensors
+        return gradient * upstream, None, None
+
+
+def regularization(luts: Tensor, fusion: Fusion, smooth_weight: float = 1e-4, mono_weight: float = 10.0) -> Tensor:
+    """``smooth_weight * L_smooth + mono_weight * L_mono`` (eq. 7 and 8), as means (4DLUT code), context axis included.
+
+    L_smooth holds the squared neighbor differences along the four axes and the squared fusion parameters; L_mono is
+    ReLU(O_i - O_{i+1}) along the four axes.
+    """
+    parameters = fusion.weights.square().mean() + fusion.biases.square().mean()
+    return _LutPenalty.apply(luts, smooth_weight, mono_weight) + smooth_weight * parameters

@@ -1,0 +1,220 @@
+"""The one interface of every normalizer."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from stainxform._optional import is_tensor
+from stainxform._version import __version__
+from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterError, StainXformWarning
+from stainxform.histogram import ColorHistogram
+from stainxform.images import Image, ImageSpec, ValueRange, check_image, rewrap
+from stainxform.maps import ColorMap, ImageMap
+from stainxform.modelfile import ModelState, read_model, write_model
+from stainxform.sources import iterate
+from stainxform.tissue import MIN_TISSUE, is_blank, tissue_fraction
+
+OnBlank = Literal["keep", "warn", "raise"]
+
+
+@dataclass(frozen=True)
+class CenterInfo:
+    """What a model file says about the center it was fitted on: never file names, never pixels."""
+
+    name: str = ""
+    tiles: int = 0
+    license: str = ""
+    library_version: str = __version__
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Normalizer(ABC):
+    """A fitted center: makes images of other centers look like it. Immutable, picklable, thread safe.
+
+    Attributes
+    ----------
+    info : CenterInfo of the fit.
+    min_tissue : fraction of tissue below which a tile counts as blank.
+    """
+
+    info: CenterInfo = CenterInfo()
+    min_tissue: float = MIN_TISSUE
+
+    method: ClassVar[str]
+    """Name under which the method is registered."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, images: Any, **parameters: Any) -> Self:
+        """Fit on images of the target center (see :func:`stainxform.fit_center` for files, folders and checks)."""
+
+    @abstractmethod
+    def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ImageMap:
+        """The map that this image needs; raises NotEnoughTissueError if it cannot be estimated."""
+
+    @abstractmethod
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """The fitted numbers, for the model file."""
+
+    @abstractmethod
+    def _parameters(self) -> dict[str, Any]:
+        """The JSON-able settings, for the model file."""
+
+    @classmethod
+    @abstractmethod
+    def _from_state(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
+        """Rebuild from what :meth:`_arrays` and :meth:`_parameters` gave; raises KeyError, TypeError or ValueError
+        on anything else."""
+
+    def map_for(
+        self, image: Image, *, value_range: ValueRange | None = None, channel_axis: int | None = None
+    ) -> ImageMap:
+        """The map that one image needs, to be applied to it or to every tile of the slide that it stands for.
+
+        Raises
+        ------
+        InvalidImageError : no RGB image.
+        NotEnoughTissueError : too little tissue to estimate from.
+        """
+        spec = check_image(image, value_range, channel_axis)
+        return self._checked_map(image, spec)
+
+    def __call__(
+        self,
+        image: Image,
+        *,
+        value_range: ValueRange | None = None,
+        channel_axis: int | None = None,
+        on_blank: OnBlank = "keep",
+    ) -> Image:
+        """Normalize an image, or each image of a batch by itself.
+
+        Parameters
+        ----------
+        image : numpy ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch ``(..., 3, H, W)``; uint8 in 0..255 or float.
+        value_range : (low, high) of float images, default (0, 1).
+        channel_axis : -1 or -3, default -1 for numpy and -3 for torch.
+        on_blank : a tile with too little tissue is returned unchanged ("keep"), with a StainXformWarning ("warn"), or
+            raises NotEnoughTissueError ("raise").
+
+        Returns
+        -------
+        image of the same type, shape, dtype and device; uint8 is rounded, floats are clipped to the range.
+
+        Raises
+        ------
+        InvalidImageError : no RGB image, NaN, or values far outside ``value_range``.
+        NotEnoughTissueError : a blank tile, with ``on_blank="raise"``.
+        """
+        if on_blank not in ("keep", "warn", "raise"):
+            raise ParameterError(f"on_blank must be 'keep', 'warn' or 'raise', got {on_blank!r}")
+        spec = check_image(image, value_range, channel_axis)
+        if len(image.shape) == 3:
+            return self._normalize(image, spec, on_blank)
+        if is_tensor(image):
+            return self._normalize_tensors(image, spec, on_blank)
+        result = np.empty_like(image, order="C")
+        for index in np.ndindex(*image.shape[:-3]):
+            result[index] = self._normalize(image[index], spec, on_blank)
+        return result
+
+    def _normalize_tensors(self, image: Image, spec: ImageSpec, on_blank: OnBlank) -> Image:
+        import torch
+
+        plain = image.as_subclass(torch.Tensor)
+        flat = plain.reshape(-1, *plain.shape[-3:])
+        parts = [self._normalize(one, spec, on_blank) for one in flat]
+        return rewrap(torch.stack(parts).reshape(plain.shape) if parts else plain.clone(), image)
+
+    def _normalize(self, image: Image, spec: ImageSpec, on_blank: OnBlank) -> Image:
+        try:
+            return self._checked_map(image, spec).apply(image, spec)
+        except NotEnoughTissueError as error:
+            if on_blank == "raise":
+                raise
+            if on_blank == "warn":
+                warnings.warn(f"tile returned unchanged: {error}", StainXformWarning, stacklevel=4)
+            return image.clone() if is_tensor(image) else image.copy(order="C")
+
+    def _checked_map(self, image: Image, spec: ImageSpec) -> ImageMap:
+        histogram = ColorHistogram.of(image, spec)
+        if is_blank(histogram, self.min_tissue):
+            raise NotEnoughTissueError(
+                f"{tissue_fraction(histogram):.2%} of {histogram.total} pixels are tissue, "
+                f"less than min_tissue={self.min_tissue:.2%} or too few to estimate colors from"
+            )
+        return self._map_for(image, spec, histogram)
+
+    def to(self, device: Any) -> Self:
+        """Move the networks to ``device``; a method without networks returns itself."""
+        return self
+
+    def with_info(self, info: CenterInfo, min_tissue: float) -> Self:
+        """A copy that carries ``info`` and its own threshold for blank tiles."""
+        return replace(self, info=info, min_tissue=min_tissue)
+
+    def save(self, path: str | Path) -> None:
+        """Write a ``.safetensors`` model file: statistics and weights, never pixels or names of files."""
+        info = self.info
+        parameters = self._parameters() | {"min_tissue": self.min_tissue}
+        write_model(
+            path,
+            ModelState(self.method, self._arrays(), parameters, info.name, info.tiles, info.license, info.library_version),
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a model file. ``Normalizer.load`` and ``stainxform.load`` take any method's file.
+
+        Raises ModelFileError for a file that is no complete, unaltered model of this method.
+        """
+        return cls.from_state(read_model(path), str(path))
+
+    @classmethod
+    def from_state(cls, state: ModelState, origin: str = "the model") -> Self:
+        """Rebuild a normalizer from a :class:`~stainxform.modelfile.ModelState`."""
+        from stainxform.normalizers.registry import normalizer_class, registered
+
+        if state.method not in registered():
+            raise ModelFileError(f"{origin} uses the method {state.method!r}, which this stainxform does not know")
+        kind = normalizer_class(state.method)
+        if not issubclass(kind, cls):
+            raise ModelFileError(f"{origin} holds a {state.method!r} model, expected {cls.method!r}; use stainxform.load")
+        parameters = dict(state.parameters)
+        try:
+            min_tissue = float(parameters.pop("min_tissue"))
+            normalizer = kind._from_state(state.arrays, parameters)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelFileError(f"{origin} is no valid {state.method!r} model ({error}); fit it again") from error
+        info = CenterInfo(state.center, state.tiles, state.license, state.library_version)
+        return normalizer.with_info(info, min_tissue)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PointwiseNormalizer(Normalizer):
+    """A normalizer whose map is a function of color alone, estimated from the color histogram of an image."""
+
+    @abstractmethod
+    def color_map(self, histogram: ColorHistogram) -> ColorMap:
+        """The map for an image, or a whole slide, with this histogram; raises NotEnoughTissueError."""
+
+    def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ColorMap:
+        return self.color_map(histogram)
+
+
+def pooled_histogram(images: Any) -> ColorHistogram:
+    """Colors of all images together, in bounded memory."""
+    return ColorHistogram.pool(ColorHistogram.of(image) for image in iterate(images))
+
+
+def array_of(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Take one float array from a model file, with the shape it must have; KeyError or ValueError otherwise."""
+    if arrays[name].shape != shape:
+        raise ValueError(f"{name} has shape {arrays[name].shape}, expected {shape}")
+    return arrays[name].astype(np.float64)

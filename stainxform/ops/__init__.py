@@ -1,0 +1,1 @@
+"""Torch operators on lookup tables."""

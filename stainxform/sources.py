@@ -1,0 +1,163 @@
+"""Where the tiles of a center come from: a folder, a glob, files, arrays, or a Dataset."""
+
+from __future__ import annotations
+
+import copy
+import glob
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stainxform._optional import is_tensor
+from stainxform.errors import InvalidImageError, ParameterError
+from stainxform.files import image_files, read_image
+from stainxform.images import Image, ValueRange, as_numpy, check_image
+
+CACHE_BYTES = 1 << 30
+"""Decoded tiles kept in memory; beyond that they are decoded again when asked for."""
+
+
+def iterate(images: Any) -> Iterator[Image]:
+    """Images of a fit: one image, a batch, or any iterable of images."""
+    if isinstance(images, np.ndarray) or is_tensor(images):
+        yield from [images] if images.ndim <= 3 else images
+    elif isinstance(images, Tiles):
+        yield from images
+    else:
+        for image in images:
+            yield from iterate(image)
+
+
+class Tiles(Sequence[np.ndarray]):
+    """A sequence of tiles, each uint8 ``(H, W, 3)``, decoded when asked for and cached up to CACHE_BYTES.
+
+    Parameters
+    ----------
+    images : a folder (searched recursively), a glob pattern, one file, one array (a tile or a batch), a list of any of
+        files and arrays, or a Dataset (``len`` and ``[i]``) whose items are arrays, tensors, tuples starting with
+        one, or dictionaries.
+    image_key : where the image is in dictionary items.
+    value_range : range of float tiles, default (0, 1); they are rounded to 8 bits.
+
+    Raises
+    ------
+    InvalidImageError : nothing found, or a file is missing.
+    """
+
+    def __init__(self, images: Any, *, image_key: str = "image", value_range: ValueRange | None = None):
+        self._items = _resolve(images)
+        self._image_key = image_key
+        self._value_range = value_range
+        self._cache: dict[int, np.ndarray] = {}
+        self._cached_bytes = 0
+
+    def subset(self, indices: Sequence[int]) -> Tiles:
+        """Some of the tiles, sharing what is cached."""
+        chosen = copy.copy(self)
+        chosen._items = _Picked(self._items, indices)
+        chosen._cache = {new: self._cache[old] for new, old in enumerate(indices) if old in self._cache}
+        chosen._cached_bytes = sum(tile.nbytes for tile in chosen._cache.values())
+        return chosen
+
+    def __len__(self) -> int:
+        """Number of tiles."""
+        return len(self._items)
+
+    def __getitem__(self, index: Any) -> Any:
+        """One tile as uint8 ``(H, W, 3)``; read-only if it came from the cache. A slice gives a list."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        if index not in self._cache:
+            tile = self._decode(index)
+            if self._cached_bytes + tile.nbytes > CACHE_BYTES:
+                return tile
+            tile.setflags(write=False)
+            self._cache[index] = tile
+            self._cached_bytes += tile.nbytes
+        return self._cache[index]
+
+    def _decode(self, index: int) -> np.ndarray:
+        item = self._items[index]
+        if isinstance(item, str | Path):
+            return np.array(read_image(item))
+        if isinstance(item, dict):
+            if self._image_key not in item:
+                raise InvalidImageError(f"item {index} has no key {self._image_key!r}; pass image_key=")
+            item = item[self._image_key]
+        elif isinstance(item, tuple | list) and item:
+            item = item[0]
+        if isinstance(item, str | Path):
+            return np.array(read_image(item))
+        try:
+            return to_uint8(item, self._value_range)
+        except InvalidImageError as error:
+            raise InvalidImageError(f"item {index}: {error}") from error
+
+
+class _Picked(Sequence[Any]):
+    """Some items of a Dataset, by index: the items are fetched when asked for."""
+
+    def __init__(self, items: Any, indices: Sequence[int]):
+        self._items, self._indices = items, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._items[self._indices[index]]
+
+
+def to_uint8(image: Image, value_range: ValueRange | None = None) -> np.ndarray:
+    """A tile as a new uint8 array ``(H, W, 3)``; arrays may have the channels first or last."""
+    axis = None if is_tensor(image) else _numpy_channel_axis(np.shape(image))
+    spec = check_image(image, value_range, axis)
+    if len(image.shape) != 3:
+        raise InvalidImageError(f"expected one tile, got a batch of shape {tuple(image.shape)}")
+    pixels = np.moveaxis(as_numpy(image), spec.channel_axis, -1)
+    if spec.integer:
+        return np.array(pixels, order="C")
+    unit = np.clip((pixels.astype(np.float64) - spec.low) / spec.scale, 0, 1)
+    return np.ascontiguousarray(np.rint(unit * 255).astype(np.uint8))
+
+
+def _numpy_channel_axis(shape: tuple[int, ...]) -> int | None:
+    """MONAI datasets give channel-first numpy: accept it where it cannot be mistaken."""
+    return -3 if len(shape) == 3 and shape[0] == 3 and shape[-1] != 3 else None
+
+
+def _resolve(images: Any) -> Sequence[Any]:
+    if isinstance(images, str | Path):
+        return _files(images)
+    if isinstance(images, np.ndarray) or is_tensor(images):
+        return [images] if images.ndim <= 3 else list(images)
+    if isinstance(images, Tiles):
+        return images
+    if isinstance(images, list | tuple):
+        found = [item for entry in images for item in (_files(entry) if isinstance(entry, str | Path) else [entry])]
+    elif hasattr(images, "__len__") and hasattr(images, "__getitem__"):
+        found = images
+    elif isinstance(images, Iterable):
+        found = list(images)
+    else:
+        raise ParameterError(f"expected a folder, a glob, files, arrays or a Dataset, got {type(images).__name__}")
+    if not len(found):
+        raise InvalidImageError("no images were given; pass a folder, a glob, files, arrays or a Dataset")
+    return found
+
+
+def _files(where: str | Path) -> list[Path]:
+    path = Path(where)
+    if path.is_dir():
+        files = image_files(path)
+        if not files:
+            raise InvalidImageError(f"the folder {path} holds no png, jpg, tif or bmp images")
+        return files
+    if path.exists():
+        return [path]
+    files = sorted(Path(name) for name in glob.glob(str(where), recursive=True) if Path(name).is_file())
+    if not files:
+        raise InvalidImageError(f"no file, folder or glob pattern matches {str(where)!r}")
+    return files

@@ -1,0 +1,74 @@
+"""Stain matrices: estimation from colors, and separation into concentrations.
+
+A stain matrix is ``(3, 2)``: its columns are the unit optical-density vectors of hematoxylin and eosin.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stainxform.errors import NotEnoughTissueError
+from stainxform.histogram import weighted_percentile
+from stainxform.tissue import MIN_TISSUE_PIXELS
+
+MIN_STAIN_ANGLE = 1.0
+"""Two stain vectors closer than this, in degrees, cannot be told apart."""
+
+
+def macenko_stain_matrix(od: np.ndarray, counts: np.ndarray, *, alpha: float = 1.0, centered: bool = True) -> np.ndarray:
+    """Stain matrix by the robust extreme angles in the plane of the two leading eigenvectors.
+
+    Parameters
+    ----------
+    od : float64 ``(3, K)``, optical densities of stained pixels only.
+    counts : ``(K,)``, how many pixels have each.
+    alpha : percentile of the angles taken as extreme, and 100 - alpha, in percent.
+    centered : covariance about the mean (the published code) or about zero (the paper's SVD of the OD itself).
+
+    Returns
+    -------
+    float64 ``(3, 2)``; hematoxylin first: the vector that absorbs more red (larger first component).
+
+    Raises
+    ------
+    NotEnoughTissueError : too few stained pixels, or only one stain direction.
+
+    Notes
+    -----
+    Macenko et al., "A method for normalizing histology slides for quantitative analysis", ISBI 2009; statement order
+    of the original MATLAB toolbox (Veta 2013).
+    """
+    total = counts.sum()
+    if total < MIN_TISSUE_PIXELS:
+        raise NotEnoughTissueError(
+            f"{total} stained pixels are too few to estimate stain vectors (at least {MIN_TISSUE_PIXELS} are needed)"
+        )
+    deviation = od - ((od * counts).sum(1) / total)[:, None] if centered else od
+    covariance = (deviation * counts) @ deviation.T / total
+    plane = np.linalg.eigh(covariance)[1][:, 1:]  # ascending: the second, then the first eigenvector
+    # Measured against the second eigenvector the angles lie around +-90 degrees, away from atan2's branch cut,
+    # whichever sign the eigenvectors came with.
+    x, y = plane.T @ od
+    angle = np.arctan2(y, x)
+    extremes = [weighted_percentile(angle, counts, percent) for percent in (alpha, 100 - alpha)]
+    vectors = plane @ np.array([np.cos(extremes), np.sin(extremes)])
+    if np.degrees(extremes[1] - extremes[0]) < MIN_STAIN_ANGLE:
+        raise NotEnoughTissueError(
+            f"the tissue shows a single stain direction (the two are {np.degrees(extremes[1] - extremes[0]):.2f} "
+            "degrees apart); two stains are needed"
+        )
+    return vectors if vectors[0, 0] > vectors[0, 1] else vectors[:, ::-1]
+
+
+def max_concentrations(
+    od: np.ndarray, counts: np.ndarray, stain_matrix: np.ndarray, percent: float = 99.0
+) -> np.ndarray:
+    """Robust maximum (a percentile) of the least-squares concentrations of each stain, ``(2,)``.
+
+    Raises NotEnoughTissueError if a stain is absent, i.e. its maximum is not positive.
+    """
+    concentrations = np.linalg.pinv(stain_matrix) @ od
+    maxima = np.array([weighted_percentile(row, counts, percent) for row in concentrations])
+    if not (maxima > 1e-3).all():
+        raise NotEnoughTissueError(f"one stain is absent (99th percentiles of concentrations: {maxima.round(4).tolist()})")
+    return maxima

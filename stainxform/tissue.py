@@ -1,0 +1,58 @@
+"""What counts as tissue: the one rule that decides whether a tile is blank."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stainxform.color import OpticalDensity, Planes, namespace
+from stainxform.histogram import ColorHistogram
+from stainxform.images import Image, ValueRange, as_numpy, check_image, read_planes
+
+TISSUE_OD = 0.15
+"""A tissue pixel absorbs at least this much (natural-log optical density) in its most absorbing channel: Macenko's
+beta, but asked of one channel, so that pale eosin counts."""
+
+BLACK_OD = 2.3
+"""A pixel that absorbs more than this (a tenth of the light) in every channel is a fold, ink or padding."""
+
+MIN_TISSUE = 0.01
+"""A tile with a smaller fraction of tissue is blank."""
+
+MIN_TISSUE_PIXELS = 32
+"""Nothing can be estimated from fewer pixels."""
+
+
+def tissue_planes(planes: Planes) -> Planes:
+    """Boolean tissue mask ``(...)`` of RGB planes ``(3, ...)`` in [0, 1]."""
+    xp = namespace(planes)
+    lightest, darkest = (float(np.exp(-od)) for od in (TISSUE_OD, BLACK_OD))
+    least = xp.minimum(xp.minimum(planes[0], planes[1]), planes[2])
+    most = xp.maximum(xp.maximum(planes[0], planes[1]), planes[2])
+    return (least <= lightest) & (most >= darkest)
+
+
+def tissue_mask(image: Image, *, value_range: ValueRange | None = None, channel_axis: int | None = None) -> np.ndarray:
+    """Tissue mask of an image, bool ``(H, W)`` (or ``(N, H, W)``): neither glass nor black.
+
+    Raises InvalidImageError for what is no RGB image.
+    """
+    spec = check_image(image, value_range, channel_axis)
+    return np.asarray(tissue_planes(read_planes(np.moveaxis(as_numpy(image), spec.channel_axis, 0), spec)))
+
+
+def tissue_fraction(histogram: ColorHistogram) -> float:
+    """Fraction of pixels that are tissue; 0 for an empty image."""
+    if not histogram.total:
+        return 0.0
+    return float(histogram.counts[tissue_planes(histogram.colors)].sum() / histogram.total)
+
+
+def is_blank(histogram: ColorHistogram, min_tissue: float = MIN_TISSUE) -> bool:
+    """Whether a tile holds too little tissue to be normalized."""
+    tissue = tissue_fraction(histogram)
+    return tissue < min_tissue or tissue * histogram.total < MIN_TISSUE_PIXELS
+
+
+def optical_density(histogram: ColorHistogram, space: OpticalDensity) -> np.ndarray:
+    """Optical density of every color of a histogram, ``(3, K)``."""
+    return np.asarray(space.from_rgb(histogram.colors))

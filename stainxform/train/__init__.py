@@ -1,0 +1,1 @@
+"""Fitting: :func:`~stainxform.train.center.fit_center`, and the training of networks."""

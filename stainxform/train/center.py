@@ -1,0 +1,79 @@
+"""``fit_center``: from a folder of tiles to a fitted normalizer, for every registered method."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import Any
+
+from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
+from stainxform.histogram import ColorHistogram
+from stainxform.images import ValueRange
+from stainxform.normalizers.base import CenterInfo, Normalizer
+from stainxform.normalizers.registry import normalizer_class
+from stainxform.sources import Tiles
+from stainxform.tissue import MIN_TISSUE, is_blank
+
+
+def fit_center(
+    images: Any,
+    method: str = "stainlut",
+    *,
+    center: str = "",
+    license: str = "",
+    min_tissue: float = MIN_TISSUE,
+    image_key: str = "image",
+    value_range: ValueRange | None = None,
+    **parameters: Any,
+) -> Normalizer:
+    """Fit a normalizer to the appearance of one center.
+
+    Parameters
+    ----------
+    images : the center's tiles: a folder (searched recursively), a glob pattern, files, arrays ``(H, W, 3)`` or
+        ``(N, H, W, 3)``, tensors ``(3, H, W)``, or a torch/MONAI Dataset of any of these.
+    method : a registered name; ``stainxform methods`` lists them.
+    center : a name for the center, stored in the model file. Not derived from file names, which may identify patients.
+    license : the license of the fitted model, stored in the model file.
+    min_tissue : tiles with a smaller fraction of tissue are skipped, with one StainXformWarning that says how many.
+    image_key : where the image is in dictionary items of a Dataset.
+    value_range : range of float tiles, default (0, 1).
+    **parameters : settings of the method, see its ``fit``.
+
+    Returns
+    -------
+    a fitted Normalizer; ``.info`` says on how many tiles.
+
+    Raises
+    ------
+    ParameterError : unknown method or setting. Checked before anything is read.
+    InvalidImageError : nothing found, or a tile cannot be read.
+    NotEnoughTissueError : every tile is blank. Checked before training starts.
+    MissingDependencyError : the method needs an extra that is not installed.
+    """
+    kind = normalizer_class(method)
+    _check_parameters(kind, method, parameters)
+    if not 0 <= min_tissue <= 1:
+        raise ParameterError(f"min_tissue is a fraction from 0 to 1, got {min_tissue}")
+    tiles = Tiles(images, image_key=image_key, value_range=value_range)
+    kept = [i for i, tile in enumerate(tiles) if not is_blank(ColorHistogram.of(tile), min_tissue)]
+    if not kept:
+        raise NotEnoughTissueError(
+            f"none of the {len(tiles)} tiles holds enough tissue (min_tissue={min_tissue:.2%}); "
+            "pass tiles with tissue, or lower min_tissue"
+        )
+    if len(kept) < len(tiles):
+        warnings.warn(
+            f"skipped {len(tiles) - len(kept)} of {len(tiles)} tiles: less than {min_tissue:.2%} tissue",
+            StainXformWarning,
+            stacklevel=2,
+        )
+    normalizer = kind.fit(tiles.subset(kept), **parameters)
+    return normalizer.with_info(CenterInfo(center, len(kept), license), min_tissue)
+
+
+def _check_parameters(kind: type[Normalizer], method: str, parameters: dict[str, Any]) -> None:
+    known = [name for name, p in inspect.signature(kind.fit).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    for name in parameters:
+        if name not in known:
+            raise ParameterError(f"{method} has no setting {name!r}; it has: {', '.join(known)}")
