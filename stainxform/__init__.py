@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from stainxform._version import __version__
 
 if TYPE_CHECKING:
+    from stainxform.center import fit_center
     from stainxform.maps import ColorMap
     from stainxform.normalizers.base import Normalizer
     from stainxform.normalizers.macenko import Macenko
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from stainxform.normalizers.reinhard import Reinhard
     from stainxform.normalizers.stainlut import StainLUT
     from stainxform.tissue import tissue_mask
-    from stainxform.train.center import fit_center
 
 _LAZY = {
     "ColorMap": "maps:ColorMap",
@@ -32,13 +32,26 @@ _LAZY = {
     "Normalizer": "normalizers.base:Normalizer",
     "Reinhard": "normalizers.reinhard:Reinhard",
     "StainLUT": "normalizers.stainlut:StainLUT",
-    "fit_center": "train.center:fit_center",
+    "fit_center": "center:fit_center",
     "methods": "normalizers.registry:registered",
     "register": "normalizers.registry:register",
     "tissue_mask": "tissue:tissue_mask",
 }
 
-__all__ = ["__version__", "load", *_LAZY]
+__all__ = [
+    "ColorMap",
+    "Macenko",
+    "Method",
+    "Normalizer",
+    "Reinhard",
+    "StainLUT",
+    "__version__",
+    "fit_center",
+    "load",
+    "methods",
+    "register",
+    "tissue_mask",
+]
 
 
 def load(path: str) -> Normalizer:

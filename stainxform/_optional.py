@@ -14,8 +14,9 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        package = module.partition(".")[0]
         raise MissingDependencyError(
-            f"{module.partition('.')[0]} cannot be imported ({error}); install it with: pip install 'stainxform[{extra}]'"
+            f"{package} cannot be imported ({error}); install it with: pip install 'stainxform[{extra}]'"
         ) from error
 
 

@@ -20,6 +20,9 @@ Planes = Any
 GRAY_WEIGHTS = (0.299, 0.587, 0.114)
 """ITU-R BT.601 luma."""
 
+_MAX_EXPONENT = 80.0
+"""exp of more, times a matrix, overflows float32: a map may throw an outlier that far out of gamut."""
+
 
 def namespace(array: Planes) -> ModuleType:
     """The module, numpy or torch, whose functions work on ``array``."""
@@ -36,8 +39,10 @@ def stack(planes: list[Planes]) -> Planes:
 
 
 def mix(matrix: np.ndarray, planes: Planes) -> Planes:
-    """Multiply each pixel by a 3x3 matrix, as a fixed sequence of products and sums (never BLAS: its summation order
-    depends on shape and strides)."""
+    """Multiply each pixel by a 3x3 matrix.
+
+    A fixed sequence of products and sums, never BLAS: its summation order depends on shape and strides.
+    """
     a, b, c = planes
     rows = [[float(value) for value in row] for row in matrix]
     return stack([r[0] * a + r[1] * b + r[2] * c for r in rows])
@@ -81,10 +86,13 @@ class OpticalDensity:
 
     def to_rgb(self, planes: Planes) -> Planes:
         """Optical density to RGB planes (nominally [0, Io / 255])."""
-        return namespace(planes).exp(-planes) * (self.io / 255.0)
+        xp = namespace(planes)
+        return xp.exp(-xp.clip(planes, -_MAX_EXPONENT, None)) * (self.io / 255.0)
 
 
-_XYZ_FROM_RGB = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
+_XYZ_FROM_RGB = np.array(
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
+)
 _RGB_FROM_XYZ = np.linalg.inv(_XYZ_FROM_RGB)
 _D65 = np.array([0.95047, 1.0, 1.08883])
 _EPSILON = (6 / 29) ** 3
@@ -97,7 +105,7 @@ class CIELab:
     """CIE 1976 L*a*b*, D65 white, from sRGB (IEC 61966-2-1): L in 0..100. Primaries as in scikit-image."""
 
     def from_rgb(self, planes: Planes) -> Planes:
-        """sRGB planes in [0, 1] to L*, a*, b*."""
+        """SRGB planes in [0, 1] to L*, a*, b*."""
         xp = namespace(planes)
         linear = xp.where(planes > 0.04045, ((planes + 0.055) / 1.055) ** 2.4, planes / 12.92)
         xyz = mix(_XYZ_FROM_RGB / _D65[:, None], linear)
@@ -141,4 +149,5 @@ class LAlphaBeta:
 
     def to_rgb(self, planes: Planes) -> Planes:
         """L, alpha, beta to RGB planes, unclipped."""
-        return mix(_RGB_FROM_LMS, namespace(planes).exp(mix(_FROM_OPPONENT * _LN10, planes)))
+        xp = namespace(planes)
+        return mix(_RGB_FROM_LMS, xp.exp(xp.clip(mix(_FROM_OPPONENT * _LN10, planes), None, _MAX_EXPONENT)))

@@ -40,8 +40,11 @@ def read_image(path: str | Path) -> np.ndarray:
 
     try:
         with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
-                raise InvalidImageError(f"{path} has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
+            # Pillow would drop the low bytes of 16-bit RGB without a word; only its decoder's arguments tell.
+            if image.mode.startswith(("I", "F")) or ";16" in str(image.tile):
+                raise InvalidImageError(
+                    f"{path} has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits"
+                )
             if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
                 rgba = image.convert("RGBA")
                 white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))

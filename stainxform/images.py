@@ -63,9 +63,13 @@ def check_image(image: Image, value_range: ValueRange | None = None, channel_axi
         raise ParameterError(f"channel_axis must be -1 (H, W, 3) or -3 (3, H, W), got {axis}")
     layout = "(..., 3, H, W)" if axis == -3 else "(..., H, W, 3)"
     if len(shape) < 3:
-        raise InvalidImageError(f"expected an RGB image of shape {layout}, got shape {shape}; repeat a gray image 3 times")
+        raise InvalidImageError(
+            f"expected an RGB image of shape {layout}, got shape {shape}; repeat a gray image 3 times"
+        )
     if shape[axis] != 3:
-        raise InvalidImageError(f"expected an RGB image of shape {layout}, got shape {shape}; {_shape_advice(shape, axis)}")
+        raise InvalidImageError(
+            f"expected an RGB image of shape {layout}, got shape {shape}; {_shape_advice(shape, axis)}"
+        )
     kind = str(image.dtype).removeprefix("torch.")
     if kind == "uint8":
         return ImageSpec(axis, 0.0, 255.0, True)

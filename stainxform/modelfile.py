@@ -111,12 +111,16 @@ def _header(data: bytes) -> dict[str, Any]:
 
 def _record(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     if _KEY not in metadata:
-        raise ModelFileError(f"{path} is a .safetensors file but no stainxform model; make one with fit_center(...).save")
+        raise ModelFileError(
+            f"{path} is a .safetensors file but no stainxform model; make one with fit_center(...).save"
+        )
     try:
         record = json.loads(metadata[_KEY])
         version = record["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelFileError(f"the metadata in {path} cannot be read ({type(error).__name__}); fit the model again") from error
+        raise ModelFileError(
+            f"the metadata in {path} cannot be read ({type(error).__name__}); fit the model again"
+        ) from error
     if isinstance(version, int) and version > FORMAT:
         raise ModelFileError(
             f"{path} has format {version}, this stainxform reads up to {FORMAT}; upgrade with: pip install -U stainxform"

@@ -7,8 +7,10 @@ follow the public 4DLUT implementation that the paper refers to, and what neithe
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,8 +30,16 @@ class Fusion(NamedTuple):
     """(n,): beta_l; their sum is added to all three channels."""
 
 
-def _gray_conv(conv: nn.Conv2d, gray: Tensor) -> Tensor:
+def gray_levels(planes: np.ndarray, weights: tuple[float, float, float]) -> np.ndarray:
+    """The network's input: the weighted mean of float planes ``(3, H, W)`` in [0, 1], as uint8 ``(H, W)``."""
+    red, green, blue = weights
+    gray = planes[0] * red + planes[1] * green + planes[2] * blue
+    return np.rint(gray * 255).clip(0, 255).astype(np.uint8)
+
+
+def _gray_conv(conv: nn.Module, gray: Tensor) -> Tensor:
     """Apply a 3-channel convolution to three equal channels: the kernels can be summed first (exact)."""
+    assert isinstance(conv, nn.Conv2d)
     return F.conv2d(gray, conv.weight.sum(1, keepdim=True), conv.bias, conv.stride, conv.padding)
 
 
@@ -40,7 +50,7 @@ class Predictor(nn.Module):
         super().__init__()
         self.bases = bases
         widths = (3, 16, 32, 64, 128, 128)
-        self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, stride=2, padding=1) for i, o in zip(widths, widths[1:]))
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, stride=2, padding=1) for i, o in pairwise(widths))
         self.norms = nn.ModuleList(nn.InstanceNorm2d(o, affine=True) for o in widths[1:-1])
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Conv2d(widths[-1], 10 * bases, PREDICTOR_SIZE // 2**5)
@@ -116,15 +126,16 @@ class StainLUTNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_normal_(module.weight)
+                assert module.bias is not None
                 nn.init.zeros_(module.bias)
             elif isinstance(module, nn.InstanceNorm2d):
                 nn.init.normal_(module.weight, 1.0, 0.02)
         # Reconstructed: weights so small that every fused LUT starts near the identity, yet different enough to
         # break the symmetry between the bases.
-        head = self.predictor.head
+        head, n = self.predictor.head, self.bases
+        assert head.bias is not None
         nn.init.normal_(head.weight, std=1e-4)
         with torch.no_grad():
-            n = self.bases
             head.bias[: 9 * n] = (torch.eye(3).repeat_interleave(n, dim=1) / n).flatten()
 
     def fuse(self, fusion: Fusion) -> Tensor:
@@ -169,7 +180,7 @@ class _LutPenalty(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, luts: Tensor, smooth_weight: float, mono_weight: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, luts: Tensor, smooth_weight: float, mono_weight: float) -> Tensor:  # type: ignore[override]
         gradient = torch.zeros_like(luts)
         total = luts.new_zeros(())
         for axis in range(luts.ndim - 4, luts.ndim):
@@ -186,7 +197,7 @@ class _LutPenalty(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx, upstream: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         (gradient,) = ctx.saved_tensors
         return gradient * upstream, None, None
 
@@ -198,4 +209,5 @@ def regularization(luts: Tensor, fusion: Fusion, smooth_weight: float = 1e-4, mo
     ReLU(O_i - O_{i+1}) along the four axes.
     """
     parameters = fusion.weights.square().mean() + fusion.biases.square().mean()
-    return _LutPenalty.apply(luts, smooth_weight, mono_weight) + smooth_weight * parameters
+    penalty: Tensor = _LutPenalty.apply(luts, smooth_weight, mono_weight)  # type: ignore[no-untyped-call]
+    return penalty + smooth_weight * parameters

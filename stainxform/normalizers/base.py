@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -49,10 +50,8 @@ class Normalizer(ABC):
     method: ClassVar[str]
     """Name under which the method is registered."""
 
-    @classmethod
-    @abstractmethod
-    def fit(cls, images: Any, **parameters: Any) -> Self:
-        """Fit on images of the target center (see :func:`stainxform.fit_center` for files, folders and checks)."""
+    fit: ClassVar[Callable[..., Any]]
+    """Class method ``fit(images, *, settings...)``: every method documents its own keyword settings."""
 
     @abstractmethod
     def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ImageMap:
@@ -70,7 +69,8 @@ class Normalizer(ABC):
     @abstractmethod
     def _from_state(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
         """Rebuild from what :meth:`_arrays` and :meth:`_parameters` gave; raises KeyError, TypeError or ValueError
-        on anything else."""
+        on anything else.
+        """
 
     def map_for(
         self, image: Image, *, value_range: ValueRange | None = None, channel_axis: int | None = None
@@ -128,7 +128,7 @@ class Normalizer(ABC):
         import torch
 
         plain = image.as_subclass(torch.Tensor)
-        flat = plain.reshape(-1, *plain.shape[-3:])
+        flat = plain.flatten(0, -4)  # unlike reshape(-1, ...) defined for images without pixels, too
         parts = [self._normalize(one, spec, on_blank) for one in flat]
         return rewrap(torch.stack(parts).reshape(plain.shape) if parts else plain.clone(), image)
 
@@ -165,7 +165,9 @@ class Normalizer(ABC):
         parameters = self._parameters() | {"min_tissue": self.min_tissue}
         write_model(
             path,
-            ModelState(self.method, self._arrays(), parameters, info.name, info.tiles, info.license, info.library_version),
+            ModelState(
+                self.method, self._arrays(), parameters, info.name, info.tiles, info.license, info.library_version
+            ),
         )
 
     @classmethod
@@ -185,10 +187,14 @@ class Normalizer(ABC):
             raise ModelFileError(f"{origin} uses the method {state.method!r}, which this stainxform does not know")
         kind = normalizer_class(state.method)
         if not issubclass(kind, cls):
-            raise ModelFileError(f"{origin} holds a {state.method!r} model, expected {cls.method!r}; use stainxform.load")
+            raise ModelFileError(
+                f"{origin} holds a {state.method!r} model, expected {cls.method!r}; use stainxform.load"
+            )
         parameters = dict(state.parameters)
         try:
-            min_tissue = float(parameters.pop("min_tissue"))
+            min_tissue = parameters.pop("min_tissue")
+            if not 0 <= min_tissue <= 1:
+                raise ValueError(f"min_tissue is {min_tissue}, not a fraction from 0 to 1")
             normalizer = kind._from_state(state.arrays, parameters)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ModelFileError(f"{origin} is no valid {state.method!r} model ({error}); fit it again") from error
@@ -217,4 +223,6 @@ def array_of(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -
     """Take one float array from a model file, with the shape it must have; KeyError or ValueError otherwise."""
     if arrays[name].shape != shape:
         raise ValueError(f"{name} has shape {arrays[name].shape}, expected {shape}")
+    if arrays[name].dtype.kind != "f":
+        raise ValueError(f"{name} holds {arrays[name].dtype} values, expected floats")
     return arrays[name].astype(np.float64)

@@ -70,9 +70,7 @@ class Macenko(PointwiseNormalizer):
             raise ParameterError(f"beta is an optical density from 0 to below 5, got {self.beta}")
 
     @classmethod
-    def fit(
-        cls, images: Any, *, definition: str = "veta", alpha: float = 1.0, beta: float | None = None
-    ) -> Self:
+    def fit(cls, images: Any, *, definition: str = "veta", alpha: float = 1.0, beta: float | None = None) -> Self:
         """Fit on the pooled pixels of ``images`` (one image, or many: the "concatenated" multi-target fit).
 
         Raises

@@ -60,7 +60,7 @@ class Reinhard(PointwiseNormalizer):
         return weighted_moments(SPACES[self.space].from_rgb(histogram.colors), histogram.counts)
 
     def color_map(self, histogram: ColorHistogram) -> ChannelAffineMap:
-        """v' = (v - mean_source) std_target / std_source + mean_target; a flat channel is shifted, not scaled."""
+        """V' = (v - mean_source) std_target / std_source + mean_target; a flat channel is shifted, not scaled."""
         mean, std = self._statistics(histogram)
         scale = np.where(std > _FLAT, self.std / np.maximum(std, _FLAT), 1.0)
         return ChannelAffineMap(SPACES[self.space], scale, self.mean - mean * scale)

@@ -1,1 +1,1 @@
-"""Fitting: :func:`~stainxform.train.center.fit_center`, and the training of networks."""
+"""Training of networks: the loop they share, and one file per method for its data and losses."""

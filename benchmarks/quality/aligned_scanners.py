@@ -1,0 +1,166 @@
+"""The same tissue on two scanners: how close does each normalizer bring one to the other?
+
+MITOS-ATYPIA-14 frames of slides 03, 05 and 10 on an Aperio (our center) and a Hamamatsu (another center), registered.
+Leave one slide out: fit on the Aperio tiles of two slides only, normalize the Hamamatsu tiles of the third, compare
+with its Aperio tiles. No method sees a Hamamatsu tile before it is tested on it.
+
+    python benchmarks/quality/aligned_scanners.py DATA -o runs/aligned          # everything, resumable
+    python benchmarks/quality/aligned_scanners.py DATA -o runs/aligned --only stainlut --folds 03
+    python benchmarks/quality/aligned_scanners.py DATA -o runs/aligned --table docs/results/aligned_scanners.md
+
+Every (method, fold) is one JSON file in the output folder and is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+import numpy as np
+
+import stainxform as sx
+from stainxform.evaluate.metrics import ciede2000, psnr, ssim
+from stainxform.files import read_image, write_image
+
+FOLDS = ("03", "05", "10")
+
+CR_ALL = {"brightness": 0.25, "contrast": 0.25, "saturation": 0.25, "gain": 0.1, "gamma": 0.25}
+CR_HALF = dict.fromkeys(("brightness", "contrast", "saturation"), 0.125)
+PAPER_RATES = {"predictor": 1e-4, "head": 1e-4, "encoder": 1e-4, "luts": 1e-4}
+
+# name -> (method, settings, title); the first block is the main table, the second the ablations of StainLUT.
+METHODS: dict[str, tuple[str, dict, str]] = {
+    "raw": ("", {}, "none (raw)"),
+    "reinhard-one": ("reinhard", {}, "Reinhard, one target tile (mean over 5)"),
+    "reinhard": ("reinhard", {}, "Reinhard, all target tiles"),
+    "macenko-one": ("macenko", {}, "Macenko, one target tile (mean over 5)"),
+    "macenko": ("macenko", {}, "Macenko, all target tiles"),
+    "stainlut": ("stainlut", {}, "StainLUT"),
+    "stainlut-nocr": ("stainlut", {"color_randomization": False}, "StainLUT, no color randomization"),
+}
+ABLATIONS: dict[str, tuple[str, dict, str]] = {
+    "stainlut-gray-mean": ("stainlut", {"gray": "mean"}, "gray = mean of R, G, B"),
+    "stainlut-gray-mean-nocr": ("stainlut", {"gray": "mean", "color_randomization": False}, "gray = mean, no CR"),
+    "stainlut-cr-all": ("stainlut", {"color_randomization": CR_ALL}, "CR + channel gain .1 + gamma .25"),
+    "stainlut-gray-mean-cr-all": (
+        "stainlut",
+        {"gray": "mean", "color_randomization": CR_ALL},
+        "gray = mean, CR + gain + gamma",
+    ),
+    "stainlut-cr-half": ("stainlut", {"color_randomization": CR_HALF}, "CR at half width"),
+    "stainlut-short": ("stainlut", {"steps": 500}, "500 steps"),
+    "stainlut-nodropout": ("stainlut", {"dropout": 0.0}, "no dropout"),
+    "stainlut-whole": ("stainlut", {"crop": None}, "whole 228 px tiles instead of 128 px crops"),
+    "stainlut-blue": ("stainlut", {"gray": (0.0, 0.0, 1.0)}, "gray = blue channel"),
+    "stainlut-paper-rates": (
+        "stainlut",
+        {"learning_rates": PAPER_RATES, "decay": "constant"},
+        "paper's rates (1e-4 for all, constant)",
+    ),
+    "stainlut-nomono": ("stainlut", {"mono_weight": 0.0}, "no monotonicity loss"),
+}  # fmt: skip
+
+
+def load(folder: Path) -> dict[str, np.ndarray]:
+    """Tiles by name without the scanner letter, e.g. ``030_0``."""
+    return {path.stem[1:]: read_image(path) for path in sorted(folder.glob("*.png"))}
+
+
+def run(name: str, fold: str, ours: dict[str, np.ndarray], other: dict[str, np.ndarray], steps: int, out: Path) -> dict:
+    """Fit on two slides, score on the third."""
+    method, settings, _ = (METHODS | ABLATIONS)[name]
+    train = [tile for key, tile in ours.items() if not key.startswith(fold)]
+    test = [key for key in ours if key.startswith(fold)]
+    if method == "stainlut":
+        settings = {"steps": steps, "seed": 0, "device": "cpu", **settings}
+    # "one target": five tiles spread over the training slides, each a target of its own.
+    targets = [[tile] for tile in train[:: len(train) // 5]][:5] if name.endswith("-one") else [train]
+    scores, fit_seconds, apply_seconds = [], [], []
+    for target in targets:
+        start = time.perf_counter()
+        normalizer = sx.fit_center(target, method, **settings) if method else (lambda image: image)
+        fit_seconds.append(time.perf_counter() - start)
+        for key in test:
+            start = time.perf_counter()
+            result = normalizer(other[key])
+            apply_seconds.append((time.perf_counter() - start) / (result.shape[0] * result.shape[1] / 1e6))
+            scores.append((psnr(result, ours[key]), ssim(result, ours[key]), ciede2000(result, ours[key])))
+            if target is targets[0]:
+                write_image(out / "images" / f"{name}_{key}.png", result)
+    record = {
+        "name": name, "fold": fold, "settings": settings, "tiles": len(test), "targets": len(targets),
+        "psnr": float(np.mean([s[0] for s in scores])), "ssim": float(np.mean([s[1] for s in scores])),
+        "ciede2000": float(np.mean([s[2] for s in scores])),
+        "fit_seconds": float(np.mean(fit_seconds)), "seconds_per_mp": float(np.median(apply_seconds)),
+    }  # fmt: skip
+    if method == "stainlut":
+        within = [psnr(normalizer(ours[key]), ours[key]) for key in test]
+        record |= {"psnr_within_center": float(np.mean(within)), "validation": normalizer.training}
+    return record
+
+
+def table(records: dict[tuple[str, str], dict], names: dict[str, tuple[str, dict, str]], within: bool) -> list[str]:
+    """Markdown rows: PSNR / SSIM / CIEDE2000 per fold and mean."""
+    head = ["method", *(f"slide {fold}" for fold in FOLDS), "mean"]
+    head += ["within center, PSNR"] if within else ["fit, s", "apply, s/MP"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name, (_, _, title) in names.items():
+        rows = [records[name, fold] for fold in FOLDS if (name, fold) in records]
+        if len(rows) < len(FOLDS):
+            continue
+        cells = [f"{r['psnr']:.2f} / {r['ssim']:.3f} / {r['ciede2000']:.1f}" for r in rows]
+        keys = ("psnr", "ssim", "ciede2000", "fit_seconds", "seconds_per_mp")
+        mean = {key: np.mean([row[key] for row in rows]) for key in keys}
+        cells.append(f"**{mean['psnr']:.2f}** / {mean['ssim']:.3f} / {mean['ciede2000']:.1f}")
+        if within:
+            cells.append(f"{np.mean([r['psnr_within_center'] for r in rows]):.2f}")
+        else:
+            cells += [f"{mean['fit_seconds']:.1f}", f"{mean['seconds_per_mp']:.2f}"]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="folder with aperio/ and hamamatsu/")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", default=[*METHODS, *ABLATIONS])
+    parser.add_argument("--folds", nargs="*", default=list(FOLDS))
+    parser.add_argument("--steps", type=int, default=1500, help="training steps of StainLUT")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--table", type=Path, help="write the markdown table here")
+    arguments = parser.parse_args()
+    (arguments.out / "images").mkdir(parents=True, exist_ok=True)
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    ours, other = load(arguments.data / "aperio"), load(arguments.data / "hamamatsu")
+    for name in arguments.only:
+        for fold in arguments.folds:
+            path = arguments.out / f"{name}_{fold}.json"
+            if not path.exists():
+                record = run(name, fold, ours, other, arguments.steps, arguments.out)
+                temporary = path.with_suffix(".part")
+                temporary.write_text(json.dumps(record, indent=1))
+                os.replace(temporary, path)
+                print(f"{name} {fold}: {record['psnr']:.2f} dB, fit {record['fit_seconds']:.0f} s", flush=True)
+    found = [json.loads(path.read_text()) for path in sorted(arguments.out.glob("*.json"))]
+    records = {(record["name"], record["fold"]): record for record in found}
+    lines = ["PSNR (dB) / SSIM / CIEDE2000 to the same tissue on our scanner; higher, higher and lower are better.", ""]
+    lines += table(records, METHODS, False)
+    lines += ["", "### Ablations of StainLUT", ""]
+    lines += table(records, {name: METHODS[name] for name in ("stainlut", "stainlut-nocr")} | ABLATIONS, True)
+    versions = f"stainxform {sx.__version__}, torch {torch.__version__}, {platform.machine()}"
+    lines += ["", f"{versions}, {arguments.threads} thread(s), {arguments.steps} steps, seed 0."]
+    print("\n".join(lines))
+    if arguments.table:
+        arguments.table.parent.mkdir(parents=True, exist_ok=True)
+        arguments.table.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

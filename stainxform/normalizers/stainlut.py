@@ -1,0 +1,231 @@
+"""StainLUT: self-supervised colorization through a fused 4D LUT.
+
+npj Digital Medicine 2025, doi 10.1038/s41746-025-02196-8. No official code is public: this is a reconstruction, see
+``docs/methods/stainlut.md`` for what the paper states and what is reconstructed.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stainxform._optional import is_tensor
+from stainxform.color import GRAY_WEIGHTS
+from stainxform.errors import ParameterError
+from stainxform.histogram import ColorHistogram
+from stainxform.images import Image, ImageSpec, as_numpy, like, read_planes, write_planes
+from stainxform.maps import ImageMap
+from stainxform.nets.stainlut import Encoder, StainLUTNet, gray_levels
+from stainxform.normalizers.base import Normalizer
+from stainxform.ops.lut4d import lookup_gray
+from stainxform.sources import Tiles, iterate, to_uint8
+from stainxform.train.loop import Schedule
+from stainxform.train.stainlut import ColorRandomization, Rates, train_stainlut
+
+GRAYS: dict[str, tuple[float, float, float]] = {"bt601": GRAY_WEIGHTS, "mean": (1 / 3, 1 / 3, 1 / 3)}
+"""Named gray weights; BT.601 is the reconstructed default."""
+
+
+@dataclass(frozen=True, eq=False)
+class ContextMap(ImageMap):
+    """Gray and context to color through a collapsed table: what StainLUT does once the fusion weights are known.
+
+    Parameters
+    ----------
+    table : float32 tensor ``(3, K, 256)``, the fused LUT on the gray diagonal.
+    encoder : the network that gives the context of each pixel.
+    gray_weights : weights of red, green and blue.
+    """
+
+    table: Tensor
+    encoder: Encoder
+    gray_weights: tuple[float, float, float]
+
+    def apply(self, image: Image, spec: ImageSpec) -> Image:
+        """Colorize one image on its own device (numpy: on that of the network). No gradient flows to the image."""
+        device = image.device if is_tensor(image) and image.device.type != "cpu" else self.table.device
+        gray = image_gray(image, spec, self.gray_weights).to(device)
+        encoder = self.encoder if device == self.table.device else copy.deepcopy(self.encoder).to(device)
+        with torch.inference_mode():
+            context = encoder(gray.to(torch.float32) / 255)
+            colors = lookup_gray(self.table.to(device), gray[0, 0], context[0, 0])
+        result = np.empty(tuple(image.shape), as_numpy(image[..., :0]).dtype)
+        write_planes(colors.cpu().numpy(), np.moveaxis(result, spec.channel_axis, 0), spec)
+        return like(result, image)
+
+
+def image_gray(image: Image, spec: ImageSpec, weights: tuple[float, float, float]) -> Tensor:
+    """8-bit gray of one image as a uint8 tensor ``(1, 1, H, W)`` on the CPU."""
+    planes = read_planes(np.moveaxis(as_numpy(image), spec.channel_axis, 0), spec)
+    return torch.from_numpy(gray_levels(planes, weights))[None, None]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StainLUT(Normalizer):
+    """A network that colors gray tissue like the center it was trained on.
+
+    The source image enters as 8-bit gray only, so its stain colors cannot influence the result; its luminance can.
+    The fusion weights (Predictor) and the normalization statistics (Encoder) depend on the image that is passed.
+
+    Parameters
+    ----------
+    net : the trained network, in eval mode.
+    gray : "bt601" (reconstructed default), "mean", or three weights that sum to 1.
+    training : numbers of the best validation (``score``: PSNR in dB, ``step``).
+    """
+
+    net: StainLUTNet
+    gray: str | tuple[float, float, float] = "bt601"
+    training: dict[str, float] = field(default_factory=dict)
+
+    method: ClassVar[str] = "stainlut"
+
+    def __post_init__(self) -> None:
+        gray_weights_of(self.gray)
+        self.net.eval().requires_grad_(False)
+
+    @classmethod
+    def fit(
+        cls,
+        images: Any,
+        *,
+        steps: int = 2000,
+        crop: int | None = 128,
+        seed: int = 0,
+        device: str = "auto",
+        bases: int = 3,
+        size: int = 33,
+        context_nodes: int = 2,
+        dropout: float = 0.5,
+        gray: str | tuple[float, float, float] = "bt601",
+        color_randomization: bool | dict[str, float] = True,
+        learning_rates: dict[str, float] | None = None,
+        decay: str = "cosine",
+        smooth_weight: float = 1e-4,
+        mono_weight: float = 10.0,
+        val_fraction: float = 0.1,
+        validate_every: int = 100,
+        workdir: str | Path | None = None,
+        resume: bool = True,
+        progress: bool | None = None,
+    ) -> Self:
+        """Train on tiles of one center.
+
+        Parameters
+        ----------
+        images : uint8 or float images, each at least 16 px a side.
+        steps : optimizer steps of one tile each (paper: batch 1).
+        crop : side in pixels of the random crop that a step sees; None takes whole tiles.
+        seed : same seed, same tiles: same weights on one machine with the same number of threads.
+        device : "auto" (CUDA where present), "cpu", "cuda", ...; CUDA trains in bfloat16 mixed precision.
+        bases, size, context_nodes : n, T and K of the LUTs (paper: 3 and 33; 4DLUT code: 2).
+        dropout : probability, training only (4DLUT code: 0.5).
+        gray : weights of the gray image.
+        color_randomization : True for the default ranges, False for none, or a dictionary with any of brightness,
+            contrast, saturation, gain, gamma (half widths, see ColorRandomization).
+        learning_rates : any of predictor, head, encoder, luts (see Rates).
+        decay : "cosine" or "constant" (paper).
+        smooth_weight, mono_weight : weights of L_smooth and L_mono (paper: 1e-4 and 10).
+        val_fraction : part of the tiles held out to choose the best checkpoint; with a single tile, or 0, the
+            training tiles serve.
+        validate_every : steps between validations and checkpoints.
+        workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
+        resume : go on from the checkpoint in ``workdir``.
+        progress : show a progress bar; None: if stderr is a terminal.
+
+        Raises
+        ------
+        ParameterError : a setting that makes no sense.
+        NotEnoughTissueError : a tile smaller than 16 px a side.
+        TrainingError : a checkpoint of another run, or a loss that is not finite.
+        """
+        for name, value, least in (("bases", bases, 1), ("size", size, 2), ("context_nodes", context_nodes, 2)):
+            if not isinstance(value, int) or value < least:
+                raise ParameterError(f"{name} must be an integer of at least {least}, got {value!r}")
+        if crop is not None and crop < 16:
+            raise ParameterError(f"crop must be at least 16 px, or None, got {crop}")
+        for name, fraction in (("dropout", dropout), ("val_fraction", val_fraction)):
+            if not 0 <= fraction < 1:
+                raise ParameterError(f"{name} must be from 0 to below 1, got {fraction}")
+        if color_randomization is True:
+            randomization = ColorRandomization()
+        else:
+            off = dict.fromkeys(("brightness", "contrast", "saturation", "gain", "gamma"), 0.0)
+            randomization = _settings(ColorRandomization, off | (color_randomization or {}), "color_randomization")
+        net, training = train_stainlut(
+            images if isinstance(images, Tiles) else [to_uint8(image) for image in iterate(images)],
+            Schedule(steps, seed, decay, min(20, steps // 10), validate_every, workdir, resume, progress),
+            bases=bases,
+            size=size,
+            context_nodes=context_nodes,
+            dropout=dropout,
+            gray_weights=gray_weights_of(gray),
+            randomization=randomization,
+            rates=_settings(Rates, learning_rates or {}, "learning_rates"),
+            crop=crop,
+            smooth_weight=smooth_weight,
+            mono_weight=mono_weight,
+            val_fraction=val_fraction,
+            device=device,
+        )
+        return cls(net=net, gray=gray, training=training)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.net.luts.device
+
+    def to(self, device: Any) -> Self:
+        """A copy whose network is on ``device``; numpy images are then computed there."""
+        return replace(self, net=copy.deepcopy(self.net).to(device))
+
+    def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ContextMap:
+        weights = gray_weights_of(self.gray)
+        gray = image_gray(image, spec, weights).to(self.device)
+        with torch.inference_mode():
+            table = self.net.table(self.net.predictor(gray.to(torch.float32) / 255))
+        return ContextMap(table, self.net.encoder, weights)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {name: value.detach().cpu().numpy() for name, value in self.net.state_dict().items()}
+
+    def _parameters(self) -> dict[str, Any]:
+        gray = self.gray if isinstance(self.gray, str) else list(self.gray)
+        return {"gray": gray, "training": self.training}
+
+    @classmethod
+    def _from_state(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
+        luts = arrays["luts"]
+        if luts.ndim != 6 or min(luts.shape) < 1 or luts.shape[1] != 3:
+            raise ValueError(f"luts have shape {luts.shape}, expected (n, 3, K, T, T, T)")
+        with torch.random.fork_rng(devices=()):
+            net = StainLUTNet(luts.shape[0], luts.shape[-1], luts.shape[2])
+        net.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
+        gray = parameters["gray"]
+        return cls(net=net, gray=gray if isinstance(gray, str) else tuple(gray), training=dict(parameters["training"]))
+
+
+def gray_weights_of(gray: str | tuple[float, float, float]) -> tuple[float, float, float]:
+    """Resolve a name or three weights; ParameterError for anything else."""
+    if isinstance(gray, str):
+        if gray not in GRAYS:
+            raise ParameterError(f"gray must be one of {', '.join(GRAYS)} or three weights, got {gray!r}")
+        return GRAYS[gray]
+    weights = tuple(float(weight) for weight in gray)
+    if len(weights) != 3 or min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
+        raise ParameterError(f"gray weights must be three numbers >= 0 that sum to 1, got {gray}")
+    return weights
+
+
+def _settings(kind: Any, values: Any, name: str) -> Any:
+    try:
+        return kind(**values)
+    except TypeError as error:
+        known = ", ".join(kind.__dataclass_fields__)
+        raise ParameterError(f"{name} takes a dictionary with any of {known}, got {values!r}") from error
