@@ -62,7 +62,7 @@ class Predictor(nn.Module):
             x = F.leaky_relu(_gray_conv(conv, x) if i == 0 else conv(x), 0.2)
             if i < len(self.norms):
                 x = self.norms[i](x)
-        out = self.head(self.dropout(x)).flatten()
+        out = self.head(self.dropout(x)).flatten().to(gray.dtype)
         n = self.bases
         return Fusion(out[: 9 * n].reshape(3, 3 * n), out[9 * n :])
 
@@ -83,7 +83,7 @@ class Encoder(nn.Module):
         x = first = self.norms[0](F.leaky_relu(_gray_conv(self.first, gray), 0.2))
         for conv, norm in zip(self.convs, self.norms[1:]):
             x = norm(F.leaky_relu(conv(x), 0.2))
-        return torch.sigmoid(self.last(self.dropout(x + first)))
+        return torch.sigmoid(self.last(self.dropout(x + first)).to(gray.dtype))
 
 
 class StainLUTNet(nn.Module):
@@ -161,8 +161,9 @@ class StainLUTNet(nn.Module):
         colors ``(1, 3, H, W)``, unclamped floats with 0..1 the displayable range, and the fusion parameters.
         """
         unit = gray.to(self.luts.dtype) / 255
-        fusion = self.predictor(unit)
-        colors = lookup_gray(self.table(fusion), gray[0, 0], self.encoder(unit)[0, 0])
+        fusion, context = self.predictor(unit), self.encoder(unit)[0, 0]
+        with torch.autocast(unit.device.type, enabled=False):  # 8 bits of mantissa would band the colors
+            colors = lookup_gray(self.table(fusion), gray[0, 0], context)
         return colors.unsqueeze(0), fusion
 
     def forward_by_definition(self, gray: Tensor) -> Tensor:
@@ -183,16 +184,17 @@ class _LutPenalty(torch.autograd.Function):
     def forward(ctx: Any, luts: Tensor, smooth_weight: float, mono_weight: float) -> Tensor:  # type: ignore[override]
         gradient = torch.zeros_like(luts)
         total = luts.new_zeros(())
-        for axis in range(luts.ndim - 4, luts.ndim):
-            length = luts.shape[axis] - 1
-            upper, lower = luts.narrow(axis, 1, length), luts.narrow(axis, 0, length)
-            difference = upper - lower
-            falling = difference.clamp(max=0)
-            count = difference.numel()
-            total += (smooth_weight * difference.square().sum() - mono_weight * falling.sum()) / count
-            slope = difference.mul_(2 * smooth_weight / count).sub_(falling.sign_().neg_(), alpha=mono_weight / count)
-            gradient.narrow(axis, 1, length).add_(slope)
-            gradient.narrow(axis, 0, length).sub_(slope)
+        # One LUT of one output channel at a time: it stays in cache.
+        for values, slopes in zip(luts.detach().flatten(0, -5), gradient.flatten(0, -5)):
+            for axis in range(4):
+                length = luts.shape[axis - 4] - 1
+                difference = values.narrow(axis, 1, length) - values.narrow(axis, 0, length)
+                falling = difference.clamp(max=0)
+                count = difference.numel() * (luts.numel() // values.numel())
+                total += (smooth_weight * difference.square().sum() - mono_weight * falling.sum()) / count
+                slope = difference.mul_(2 * smooth_weight / count).add_(falling.sign_(), alpha=mono_weight / count)
+                slopes.narrow(axis, 1, length).add_(slope)
+                slopes.narrow(axis, 0, length).sub_(slope)
         ctx.save_for_backward(gradient)
         return total
 

@@ -127,7 +127,7 @@ def train(task: Task, schedule: Schedule, fingerprint: dict[str, Any]) -> dict[s
     """
     net = task.net
     with _private_random_state(), _Log(schedule) as log, _progress(schedule) as report:
-        optimizer = torch.optim.Adam(task.parameter_groups())
+        optimizer = torch.optim.Adam(task.parameter_groups(), fused=True)
         peaks = [group["lr"] for group in optimizer.param_groups]
         run = _Run(net, optimizer, best={k: v.detach().clone() for k, v in net.state_dict().items()})
         path = Path(schedule.workdir) / CHECKPOINT if schedule.workdir else None
