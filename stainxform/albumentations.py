@@ -1,0 +1,102 @@
+"""albumentations transforms: images are normalized, masks, boxes and keypoints are left alone.
+
+>>> import albumentations as A  # doctest: +SKIP
+>>> from stainxform.albumentations import StainLUT  # doctest: +SKIP
+>>> A.Compose([StainLUT(model="center_a.safetensors")])(image=image)  # doctest: +SKIP
+
+``StainNormalize`` takes a model of any method; ``Macenko``, ``Reinhard``, ``StainLUT`` ... only their own. A pipeline
+saved by ``A.save`` or ``A.to_dict`` records the model's path; import this module before loading it again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stainxform._hosts import class_doc, class_name, resolve_model
+from stainxform._optional import require
+from stainxform.errors import ParameterError
+from stainxform.normalizers.base import Normalizer, OnBlank
+
+require("albumentations", "albumentations")
+
+from albumentations.core.transforms_interface import BaseTransformInitSchema, ImageOnlyTransform  # noqa: E402
+
+from stainxform.albumentations_augment import *  # noqa: E402, F403
+
+
+class StainNormalize(ImageOnlyTransform):
+    """Make images look like they came from the center that a model was fitted on.
+
+    Parameters
+    ----------
+    model : path of a model file of any method, or a fitted :class:`~stainxform.Normalizer`. The file is read once, now.
+        Only a pipeline made from paths can be serialized.
+    on_blank : an image with too little tissue is returned unchanged ("keep"), with a StainXformWarning ("warn"), or
+        raises NotEnoughTissueError ("raise").
+    p : probability of applying the transform; it has no other randomness.
+
+    Targets: image, images, volume (slice by slice), volumes; RGB, uint8 in 0..255 or float in 0..1.
+
+    Raises
+    ------
+    ModelFileError : the file is missing or no valid model.
+    ParameterError : the model is neither path nor normalizer, or of a method that this transform does not take.
+    InvalidImageError : when applied to something that is no RGB image, holds NaN, or values far outside 0..1.
+    NotEnoughTissueError : when applied to a blank image, with ``on_blank="raise"``.
+    """
+
+    method: ClassVar[str | None] = None
+    """The one method whose models are accepted; None: any."""
+
+    class InitSchema(BaseTransformInitSchema):
+        """Validation of the arguments."""
+
+        model: Any
+        on_blank: OnBlank
+
+        def model_dump(self, **options: Any) -> dict[str, Any]:
+            """The arguments as they are: pydantic would take a Normalizer, a dataclass, apart into a dictionary."""
+            return dict(self)
+
+    def __init__(self, model: str | Path | Normalizer, on_blank: OnBlank = "keep", p: float = 1.0) -> None:
+        super().__init__(p=p)
+        self.normalizer = resolve_model(model, self.method)
+        self.model = model if isinstance(model, Normalizer) else str(model)
+        self.on_blank = on_blank
+
+    def apply(self, img: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
+        """Normalize an image ``(H, W, 3)``."""
+        return self.normalizer(img, on_blank=self.on_blank)
+
+    def apply_to_images(self, images: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
+        """Normalize each of ``(N, H, W, 3)`` by itself."""
+        return self.apply(np.asarray(images))
+
+    def to_dict_private(self) -> dict[str, Any]:
+        """The arguments, for serialization; ParameterError if the model is an object rather than a path."""
+        if isinstance(self.model, Normalizer):
+            raise ParameterError(
+                f"{type(self).__name__} holds a Normalizer, which cannot be serialized; "
+                "save it with normalizer.save(path) and pass model=path"
+            )
+        return dict(super().to_dict_private())
+
+
+def _of(method: str) -> type[StainNormalize]:
+    """The transform for one method."""
+    members = {"__module__": __name__, "__doc__": class_doc(method, "StainNormalize"), "method": method}
+    return type(class_name(method), (StainNormalize,), members)
+
+
+ColorNormNet = _of("colornormnet")
+HistogramMatching = _of("histogram_matching")
+Khan = _of("khan")
+Macenko = _of("macenko")
+Reinhard = _of("reinhard")
+ReinhardModified = _of("reinhard_modified")
+StainGAN = _of("staingan")
+StainLUT = _of("stainlut")
+StainNet = _of("stainnet")

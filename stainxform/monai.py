@@ -1,0 +1,157 @@
+"""MONAI transforms: channel-first numpy, tensor or MetaTensor in, the same out.
+
+>>> from monai.transforms import Compose, LoadImaged  # doctest: +SKIP
+>>> from stainxform.monai import StainLUTd  # doctest: +SKIP
+>>> load = LoadImaged("image", ensure_channel_first=True)  # doctest: +SKIP
+>>> pipeline = Compose([load, StainLUTd("image", model="center_a.safetensors")])  # doctest: +SKIP
+
+``StainNormalize`` takes a model of any method; ``Macenko``, ``Reinhard``, ``StainLUT`` ... only their own. Each has a
+dictionary form under MONAI's three names: ``StainLUTd`` = ``StainLUTD`` = ``StainLUTDict``. All are deterministic, so
+CacheDataset and PersistentDataset cache them, and thread safe. In a bundle they are named in full:
+``{"_target_": "stainxform.monai.StainLUTd", "keys": "image", "model": "center_a.safetensors"}``.
+
+LoadImage transposes a png, jpg or tif to ``(3, W, H)``. Macenko and Reinhard do not look at where a pixel is, StainLUT
+does: ``LoadImaged(..., reverse_indexing=False)`` keeps the image upright and gives, bit for bit, what a direct call
+gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, get_args
+
+import numpy as np
+
+from stainxform._hosts import class_doc, class_name, resolve_model
+from stainxform._optional import require
+from stainxform.errors import ParameterError
+from stainxform.images import ValueRange, check_image
+from stainxform.normalizers.base import Normalizer, OnBlank
+
+require("monai.transforms", "monai")
+
+from monai.config.type_definitions import KeysCollection, NdarrayOrTensor  # noqa: E402
+from monai.transforms.transform import MapTransform, Transform  # noqa: E402
+from monai.utils.enums import TransformBackends  # noqa: E402
+
+from stainxform.monai_augment import *  # noqa: E402, F403
+from stainxform.monai_augment import single_image  # noqa: E402
+
+
+class StainNormalize(Transform):
+    """Make an image look like it came from the center that a model was fitted on.
+
+    Parameters
+    ----------
+    model : path of a model file of any method, or a fitted :class:`~stainxform.Normalizer`. The file is read once, now.
+    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
+        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
+    on_blank : an image with too little tissue is returned unchanged ("keep"), with a StainXformWarning ("warn"), or
+        raises NotEnoughTissueError ("raise").
+
+    Raises
+    ------
+    ModelFileError : the file is missing or no valid model.
+    ParameterError : an argument makes no sense, or the model is of a method that this transform does not take.
+    """
+
+    backend = [TransformBackends.TORCH, TransformBackends.NUMPY]
+
+    method: ClassVar[str | None] = None
+    """The one method whose models are accepted; None: any."""
+
+    def __init__(
+        self, model: str | Path | Normalizer, value_range: ValueRange = (0, 255), on_blank: OnBlank = "keep"
+    ) -> None:
+        if on_blank not in get_args(OnBlank):
+            raise ParameterError(f"on_blank must be 'keep', 'warn' or 'raise', got {on_blank!r}")
+        check_image(np.empty((3, 0, 0), np.float32), value_range, channel_axis=-3)  # a wrong range fails now
+        self.normalizer = resolve_model(model, self.method)
+        self.value_range = value_range
+        self.on_blank = on_blank
+
+    def __call__(self, img: NdarrayOrTensor) -> NdarrayOrTensor:
+        """Normalize one image.
+
+        Parameters
+        ----------
+        img : ``(3, H, W)`` numpy array, tensor or MetaTensor; uint8 in 0..255, or float in ``value_range``.
+
+        Returns
+        -------
+        new image of the same type, shape, dtype, device, meta and applied_operations.
+
+        Raises
+        ------
+        InvalidImageError : a volume, a batch, another number of channels, NaN, or values far outside ``value_range``.
+        NotEnoughTissueError : a blank image, with ``on_blank="raise"``.
+        """
+        img = single_image(img)
+        return self.normalizer(img, value_range=self.value_range, channel_axis=-3, on_blank=self.on_blank)
+
+
+class StainNormalized(MapTransform):
+    """Dictionary form of :class:`StainNormalize`: normalizes the image under each of ``keys``.
+
+    Parameters
+    ----------
+    keys : one key or several, of the images to normalize.
+    model, value_range, on_blank : see :class:`StainNormalize`.
+    allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
+    """
+
+    backend = StainNormalize.backend
+
+    array: ClassVar[type[StainNormalize]] = StainNormalize
+    """The array form."""
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        model: str | Path | Normalizer,
+        value_range: ValueRange = (0, 255),
+        on_blank: OnBlank = "keep",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.normalize = self.array(model, value_range, on_blank)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a new dictionary with the images under ``keys`` normalized and everything else as it was."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.normalize(d[key])
+        return d
+
+
+StainNormalizeD = StainNormalizeDict = StainNormalized
+
+_Dictionary = type[StainNormalized]
+
+
+def _of(method: str) -> tuple[type[StainNormalize], _Dictionary, _Dictionary, _Dictionary]:
+    """The transforms for one method: array form, and dictionary form three times."""
+    name = class_name(method)
+    array = type(
+        name,
+        (StainNormalize,),
+        {"__module__": __name__, "__doc__": class_doc(method, "StainNormalize"), "method": method},
+    )
+    dictionary = type(
+        f"{name}d",
+        (StainNormalized,),
+        {"__module__": __name__, "__doc__": class_doc(method, "StainNormalized"), "array": array},
+    )
+    return array, dictionary, dictionary, dictionary
+
+
+ColorNormNet, ColorNormNetd, ColorNormNetD, ColorNormNetDict = _of("colornormnet")
+HistogramMatching, HistogramMatchingd, HistogramMatchingD, HistogramMatchingDict = _of("histogram_matching")
+Khan, Khand, KhanD, KhanDict = _of("khan")
+Macenko, Macenkod, MacenkoD, MacenkoDict = _of("macenko")
+Reinhard, Reinhardd, ReinhardD, ReinhardDict = _of("reinhard")
+ReinhardModified, ReinhardModifiedd, ReinhardModifiedD, ReinhardModifiedDict = _of("reinhard_modified")
+StainGAN, StainGANd, StainGAND, StainGANDict = _of("staingan")
+StainLUT, StainLUTd, StainLUTD, StainLUTDict = _of("stainlut")
+StainNet, StainNetd, StainNetD, StainNetDict = _of("stainnet")
