@@ -1,0 +1,81 @@
+"""What the commands print: results to stdout, everything else to stderr, one line each."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from stainxform.errors import StainXformWarning
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+
+def out() -> Console:
+    """The console of results."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def err() -> Console:
+    """The console of progress, warnings and errors."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def printable(text: object) -> str:
+    """One line without control characters: file names and model files may hold anything."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+
+
+def say(message: str, console: Console | None = None, style: str = "") -> None:
+    """Print one line as it is: no markup, no wrapping."""
+    (console or out()).print(printable(message), style=style, markup=False, emoji=False, soft_wrap=True)
+
+
+def complain(kind: str, message: object, console: Console | None = None) -> None:
+    """Print ``error: ...`` or ``warning: ...`` to stderr."""
+    say(f"{kind}: {message}", console or err(), "yellow" if kind == "warning" else "red")
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Print warnings as one line each."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", StainXformWarning)
+        warnings.showwarning = lambda message, *_: complain("warning", message)
+        yield
+
+
+def table(*columns: str) -> Table:
+    """An empty table; columns whose title starts with ``>`` are aligned to the right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    return made
+
+
+def show_facts(facts: Sequence[tuple[str, object]]) -> None:
+    """Print names and values in two columns."""
+    width = max(len(name) for name, _ in facts)
+    for name, value in facts:
+        say(f"{name:<{width}}  {value}")
+
+
+def progress(*columns: str) -> Progress:
+    """A progress bar on stderr: ``columns`` are format strings of the task, before the time left."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    texts = [TextColumn(column, markup=False) for column in columns]
+    return Progress(
+        TextColumn("{task.description}", markup=False), BarColumn(), *texts, TimeRemainingColumn(), console=err()
+    )
