@@ -76,4 +76,4 @@ def _check_parameters(kind: type[Normalizer], method: str, parameters: dict[str,
     known = [name for name, p in inspect.signature(kind.fit).parameters.items() if p.kind is p.KEYWORD_ONLY]
     for name in parameters:
         if name not in known:
-            raise ParameterError(f"{method} has no setting {name!r}; it has: {', '.join(known)}")
+            raise ParameterError(f"{method} has no setting {name!r}; it has: {', '.join(known) or 'none'}")

@@ -77,11 +77,22 @@ def check_image(image: Image, value_range: ValueRange | None = None, channel_axi
         raise InvalidImageError(
             f"expected uint8 or float pixels, got {kind}; convert to uint8, or to float with value_range=(low, high)"
         )
-    low, high = (0.0, 1.0) if value_range is None else (float(value_range[0]), float(value_range[1]))
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ParameterError(f"value_range must be (low, high) with low < high, got {value_range}")
+    low, high = check_range(value_range)
     _check_values(image, low, high)
     return ImageSpec(axis, low, high, False)
+
+
+def check_range(value_range: ValueRange | None) -> ValueRange:
+    """(low, high) as finite floats, (0, 1) for None; ParameterError for anything else."""
+    if value_range is None:
+        return 0.0, 1.0
+    try:
+        low, high = (float(edge) for edge in value_range)
+    except (TypeError, ValueError):
+        low = high = float("nan")
+    if isinstance(value_range, str) or not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise ParameterError(f"value_range must be (low, high), two numbers with low < high, got {value_range!r}")
+    return low, high
 
 
 def _shape_advice(shape: tuple[int, ...], axis: int) -> str:
@@ -98,6 +109,7 @@ def _shape_advice(shape: tuple[int, ...], axis: int) -> str:
 def _check_values(image: Image, low: float, high: float) -> None:
     if 0 in image.shape:
         return
+    image = image.detach() if is_tensor(image) else image
     least, most = float(image.min()), float(image.max())
     if not (np.isfinite(least) and np.isfinite(most)):  # NaN propagates through min and max
         raise InvalidImageError("the image holds NaN or infinite values; repair or drop it before normalization")
@@ -190,12 +202,12 @@ def _map_tensor(image: Any, spec: ImageSpec, evaluate: Callable[[Planes], Planes
 
 
 def like(result: np.ndarray, image: Image) -> Image:
-    """Give a numpy result the type, dtype and (CPU) device of ``image``."""
+    """Give a numpy result the type, dtype and device of ``image``."""
     if not is_tensor(image):
         return result
     import torch
 
-    return rewrap(torch.from_numpy(result).to(image.dtype), image)
+    return rewrap(torch.from_numpy(result).to(image.device, image.dtype), image)
 
 
 def rewrap(plain: Any, image: Any) -> Any:
@@ -207,4 +219,4 @@ def rewrap(plain: Any, image: Any) -> Any:
     wrapped = torch.empty_like(image.detach(), memory_format=torch.contiguous_format)
     if not isinstance(wrapped, type(image)):
         return plain.as_subclass(type(image))
-    return wrapped.copy_(plain) if not plain.requires_grad else plain.as_subclass(type(image))
+    return wrapped.copy_(plain)

@@ -1,7 +1,7 @@
 """Model files: one ``.safetensors`` with JSON metadata. Nothing is ever unpickled.
 
 The metadata key ``stainxform`` holds one JSON object: format, method, library_version, center, tiles, license,
-parameters, sha256 (of the weights). No file names, no dates, no pixels.
+parameters, sha256 (of the weights), settings_sha256 (of all the others). No file names, no dates, no pixels.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
     return sha.hexdigest()
 
 
+def settings_digest(record: dict[str, Any]) -> str:
+    """SHA-256 of a metadata record, so that a changed setting is noticed like a changed weight."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
 def atomic_write(path: str | Path, data: bytes) -> None:
     """Write under a temporary name in the same folder, flush to disk, rename: never half a file under its name."""
     path = Path(path)
@@ -73,14 +78,15 @@ def write_model(path: str | Path, state: ModelState) -> None:
     arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
     record = {name: getattr(state, name) for name in _FIELDS if name not in ("format", "sha256")}
     record |= {"format": FORMAT, "sha256": digest(arrays)}
+    record["settings_sha256"] = settings_digest(record)
     atomic_write(path, save(arrays, metadata={_KEY: json.dumps(record, sort_keys=True, allow_nan=False)}))
 
 
 def read_model(path: str | Path) -> ModelState:
     """Load and check a model file.
 
-    Raises ModelFileError if it is missing, truncated, not a stainxform model, of a newer format, or if its weights do
-    not match their checksum or are not finite.
+    Raises ModelFileError if it is missing, truncated, not a stainxform model, of a newer format, or if its settings or
+    weights do not match their checksum or are not finite.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -88,8 +94,8 @@ def read_model(path: str | Path) -> ModelState:
     path = Path(path)
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"cannot read the model file {path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ModelFileError(f"cannot read the model file {path}: {getattr(error, 'strerror', error)}") from error
     try:
         arrays = load(data)
         metadata = _header(data).get("__metadata__") or {}
@@ -117,6 +123,7 @@ def _record(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     try:
         record = json.loads(metadata[_KEY])
         version = record["format"]
+        intact = record.pop("settings_sha256", None) == settings_digest(record)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFileError(
             f"the metadata in {path} cannot be read ({type(error).__name__}); fit the model again"
@@ -126,6 +133,9 @@ def _record(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
             f"{path} has format {version}, this stainxform reads up to {FORMAT}; upgrade with: pip install -U stainxform"
         )
     for name, kind in _FIELDS.items():
-        if not isinstance(record.get(name), kind):
+        value = record.get(name)
+        if type(value) is not kind or (kind is int and value < (name == "format")):  # bool is no number of tiles
             raise ModelFileError(f"the metadata in {path} lacks a valid {name!r}; fit the model again")
+    if not intact:
+        raise ModelFileError(f"the settings in {path} do not match their checksum; the file was damaged or changed")
     return record

@@ -20,14 +20,21 @@ CACHE_BYTES = 1 << 30
 
 
 def iterate(images: Any) -> Iterator[Image]:
-    """Images of a fit: one image, a batch, or any iterable of images."""
+    """Images of a fit: one image, a batch, a folder, glob pattern or file, or any iterable of these."""
     if isinstance(images, np.ndarray) or is_tensor(images):
         yield from [images] if images.ndim <= 3 else images
+    elif isinstance(images, str | Path):
+        yield from Tiles(images)
     elif isinstance(images, Tiles):
         yield from images
     else:
         for image in images:
             yield from iterate(image)
+
+
+def as_tiles(images: Any) -> Sequence[np.ndarray]:
+    """Images of a fit as uint8 tiles ``(H, W, 3)`` that a trainer can index."""
+    return images if isinstance(images, Tiles) else [to_uint8(image) for image in iterate(images)]
 
 
 class Tiles(Sequence[np.ndarray]):
@@ -131,11 +138,11 @@ def _numpy_channel_axis(shape: tuple[int, ...]) -> int | None:
 def _resolve(images: Any) -> Sequence[Any]:
     if isinstance(images, str | Path):
         return _files(images)
-    if isinstance(images, np.ndarray) or is_tensor(images):
-        return [images] if images.ndim <= 3 else list(images)
     if isinstance(images, Tiles):
         return images
-    if isinstance(images, list | tuple):
+    if isinstance(images, np.ndarray) or is_tensor(images):
+        found = [images] if images.ndim <= 3 else list(images)
+    elif isinstance(images, list | tuple):
         found = [item for entry in images for item in (_files(entry) if isinstance(entry, str | Path) else [entry])]
     elif hasattr(images, "__len__") and hasattr(images, "__getitem__"):
         found = images

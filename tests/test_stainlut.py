@@ -137,9 +137,9 @@ def test_training_moves_the_encoder_and_the_luts(tiles):
 
 
 def test_training_brings_gray_tissue_closer_to_its_color(tiles):
-    normalizer = StainLUT.fit(tiles, **SMALL | {"steps": 150, "validate_every": 50})
+    normalizer = StainLUT.fit(tiles, **SMALL | {"steps": 120, "validate_every": 40, "color_randomization": False})
     tile = tiles[0]
-    gray = np.repeat(gray_levels(np.moveaxis(tile / 255, -1, 0), (0.299, 0.587, 0.114))[..., None], 3, axis=2)
+    gray = np.repeat(gray_levels(np.moveaxis(tile / 255, -1, 0), GRAYS["mean"])[..., None], 3, axis=2)
     before, after = (np.square(x.astype(float) - tile).mean() for x in (gray, normalizer(tile)))
     assert after < 0.5 * before
 
@@ -147,7 +147,7 @@ def test_training_brings_gray_tissue_closer_to_its_color(tiles):
 def test_gray_is_all_that_enters(tiles):
     """Two images with equal 8-bit gray have equal results."""
     normalizer = StainLUT.fit(tiles, **SMALL)
-    gray = gray_levels(np.moveaxis(tiles[0] / 255, -1, 0), (0.299, 0.587, 0.114))
+    gray = gray_levels(np.moveaxis(tiles[0] / 255, -1, 0), GRAYS["mean"])
     expected = normalizer(np.repeat(gray[..., None], 3, axis=2))
     assert np.abs(normalizer(tiles[0]).astype(int) - expected).max() == 0
 
@@ -172,7 +172,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tiles, tmp_path):
         import torch; torch.set_num_threads({torch.get_num_threads()})
         import numpy as np
         from stainxform.train import loop
-        from stainxform.normalizers.stainlut import StainLUT
+        from stainxform.normalizers.stainlut import GRAYS, StainLUT
         def stop(self, path, key, store=loop._Run.store):
             store(self, path, key)
             if self.step == 8:
@@ -220,7 +220,7 @@ def test_a_diverging_run_stops_with_a_sentence(tiles):
     ("setting", "value"),
     [
         ("steps", 0), ("crop", 8), ("dropout", 1.5), ("gray", "luma"), ("gray", (0.5, 0.5, 0.5)), ("bases", 0),
-        ("size", 1), ("context_nodes", 1), ("val_fraction", 1.0), ("decay", "linear"), ("device", "abacus"),
+        ("size", 1), ("context_nodes", 1), ("val_fraction", 1.0), ("decay", "stepwise"), ("device", "abacus"),
         ("color_randomization", {"hue": 0.1}), ("gain", {"gain": 2}), ("learning_rates", {"lr": 1}),
     ],
 )  # fmt: skip
@@ -294,10 +294,9 @@ def test_real_scanners_leave_one_slide_out(tmp_path):
     from stainxform.evaluate.metrics import ciede2000
     from stainxform.files import read_image
 
-    train = [p for p in sorted((data / "aperio").glob("*.png")) if not p.name.startswith("A10")]
-    center = sx.fit_center(train, "stainlut", steps=250, crop=96, validate_every=50, device="cpu")
-    names = [f"10{frame}_{patch}.png" for frame in range(4) for patch in (0, 2)]
-    names = [n for n in names if (data / "aperio" / f"A{n}").exists()]
+    train = [path for path in sorted((data / "aperio").glob("*.png")) if not path.name.startswith("A03")]
+    center = sx.fit_center(train, "stainlut", steps=150, crop=64, validate_every=50, device="cpu")
+    names = [f"03{frame}_{patch}.png" for frame in range(4) for patch in (0, 2)]
     ours = [read_image(data / "aperio" / f"A{name}") for name in names]
     other = [read_image(data / "hamamatsu" / f"H{name}") for name in names]
     before = np.mean([ciede2000(b, a) for a, b in zip(ours, other)])

@@ -7,6 +7,7 @@ follow the public 4DLUT implementation that the paper refers to, and what neithe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -67,14 +68,23 @@ class Predictor(nn.Module):
         return Fusion(out[: 9 * n].reshape(3, 3 * n), out[9 * n :])
 
 
+NORMS: dict[str, Callable[[], nn.Module]] = {
+    "instance": lambda: nn.InstanceNorm2d(16, affine=True),
+    "running": lambda: nn.InstanceNorm2d(16, affine=True, track_running_stats=True),
+    "none": nn.Identity,
+}
+"""Normalizations of the Encoder by name; see :class:`StainLUTNet`."""
+
+
 class Encoder(nn.Module):
     """Gray image -> context map in [0, 1], at full resolution (receptive field 11 px)."""
 
-    def __init__(self, dropout: float = 0.5):
+    def __init__(self, dropout: float = 0.5, norm: str = "instance"):
         super().__init__()
+        self.norm = norm
         self.first = nn.Conv2d(3, 16, 3, padding=1)
         self.convs = nn.ModuleList(nn.Conv2d(16, 16, 3, padding=1) for _ in range(3))
-        self.norms = nn.ModuleList(nn.InstanceNorm2d(16, affine=True) for _ in range(4))
+        self.norms = nn.ModuleList(NORMS[norm]() for _ in range(4))
         self.dropout = nn.Dropout(dropout)
         self.last = nn.Conv2d(16, 1, 3, padding=1)
 
@@ -99,6 +109,9 @@ class StainLUTNet(nn.Module):
     asymmetry : difference between the last and the first context slice of the bases at the start. With equal slices
         dO/dc is exactly zero and the Encoder receives no gradient; a small ramp, increasing like L_mono wants it,
         wakes it up at step 0 (documented deviation from the identity start).
+    encoder_norm : "instance" (4DLUT code): statistics of the image at hand. "running": averages over training, once it
+        is over. "none": no normalization. With the last two the context is a local function of the gray image
+        (receptive field 11 px), so it cannot depend on the tile and tiling leaves no seam in it.
     """
 
     def __init__(
@@ -108,10 +121,11 @@ class StainLUTNet(nn.Module):
         context_nodes: int = 2,
         dropout: float = 0.5,
         asymmetry: float = 0.02,
+        encoder_norm: str = "instance",
     ):
         super().__init__()
         self.predictor = Predictor(bases, dropout)
-        self.encoder = Encoder(dropout)
+        self.encoder = Encoder(dropout, encoder_norm)
         ramp = asymmetry * (torch.linspace(0, 1, context_nodes) - 0.5)
         identity = identity_lut4d(size, context_nodes) + ramp[:, None, None, None]
         self.luts = nn.Parameter(identity.unsqueeze(0).repeat(bases, 1, 1, 1, 1, 1))
@@ -149,21 +163,23 @@ class StainLUTNet(nn.Module):
         stacked = collapse_gray(self.luts).transpose(0, 1).flatten(0, 1)
         return torch.tensordot(fusion.weights, stacked, dims=1) + fusion.biases.sum()
 
-    def forward(self, gray: Tensor) -> tuple[Tensor, Fusion]:
-        """Colorize one image.
+    def forward(self, gray: Tensor, window: tuple[slice, slice] = (slice(None), slice(None))) -> tuple[Tensor, Fusion]:
+        """Colorize one image, or a window of it with the fusion weights of the whole.
 
         Parameters
         ----------
         gray : uint8 tensor ``(1, 1, H, W)``.
+        window : rows and columns that the Encoder sees and that are colorized; default all.
 
         Returns
         -------
-        colors ``(1, 3, H, W)``, unclamped floats with 0..1 the displayable range, and the fusion parameters.
+        colors ``(1, 3, h, w)`` of the window, unclamped floats with 0..1 the displayable range, and the fusion parameters.
         """
         unit = gray.to(self.luts.dtype) / 255
-        fusion, context = self.predictor(unit), self.encoder(unit)[0, 0]
+        seen = (..., *window)
+        fusion, context = self.predictor(unit), self.encoder(unit[seen])[0, 0]
         with torch.autocast(unit.device.type, enabled=False):  # 8 bits of mantissa would band the colors
-            colors = lookup_gray(self.table(fusion), gray[0, 0], context)
+            colors = lookup_gray(self.table(fusion), gray[seen][0, 0], context)
         return colors.unsqueeze(0), fusion
 
     def forward_by_definition(self, gray: Tensor) -> Tensor:
@@ -204,7 +220,7 @@ class _LutPenalty(torch.autograd.Function):
         return gradient * upstream, None, None
 
 
-def regularization(luts: Tensor, fusion: Fusion, smooth_weight: float = 1e-4, mono_weight: float = 10.0) -> Tensor:
+def regularization(luts: Tensor, fusion: Fusion, smooth_weight: float = 1e-4, mono_weight: float = 0.1) -> Tensor:
     """``smooth_weight * L_smooth + mono_weight * L_mono`` (eq. 7 and 8), as means (4DLUT code), context axis included.
 
     L_smooth holds the squared neighbor differences along the four axes and the squared fusion parameters; L_mono is

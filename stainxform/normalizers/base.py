@@ -85,6 +85,20 @@ class Normalizer(ABC):
         spec = check_image(image, value_range, channel_axis)
         return self._checked_map(image, spec)
 
+    def map_for_tiles(self, tiles: Any) -> ImageMap:
+        """The one map for a slide or a center, estimated from its tiles or a sample of them.
+
+        Parameters
+        ----------
+        tiles : an array, a batch, a folder, a glob pattern, files, or an iterable of these.
+
+        Raises
+        ------
+        ParameterError : the method has no map for several tiles, because its maps are those of one image.
+        NotEnoughTissueError : too little tissue to estimate from.
+        """
+        raise ParameterError(f"{self.method} has no one map for several tiles; use map_for on one image")
+
     def __call__(
         self,
         image: Image,
@@ -144,12 +158,15 @@ class Normalizer(ABC):
 
     def _checked_map(self, image: Image, spec: ImageSpec) -> ImageMap:
         histogram = ColorHistogram.of(image, spec)
+        self._check_tissue(histogram)
+        return self._map_for(image, spec, histogram)
+
+    def _check_tissue(self, histogram: ColorHistogram) -> None:
         if is_blank(histogram, self.min_tissue):
             raise NotEnoughTissueError(
                 f"{tissue_fraction(histogram):.2%} of {histogram.total} pixels are tissue, "
                 f"less than min_tissue={self.min_tissue:.2%} or too few to estimate colors from"
             )
-        return self._map_for(image, spec, histogram)
 
     def to(self, device: Any) -> Self:
         """Move the networks to ``device``; a method without networks returns itself."""
@@ -196,7 +213,7 @@ class Normalizer(ABC):
             if not 0 <= min_tissue <= 1:
                 raise ValueError(f"min_tissue is {min_tissue}, not a fraction from 0 to 1")
             normalizer = kind._from_state(state.arrays, parameters)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             raise ModelFileError(f"{origin} is no valid {state.method!r} model ({error}); fit it again") from error
         info = CenterInfo(state.center, state.tiles, state.license, state.library_version)
         return normalizer.with_info(info, min_tissue)
@@ -209,6 +226,12 @@ class PointwiseNormalizer(Normalizer):
     @abstractmethod
     def color_map(self, histogram: ColorHistogram) -> ColorMap:
         """The map for an image, or a whole slide, with this histogram; raises NotEnoughTissueError."""
+
+    def map_for_tiles(self, tiles: Any) -> ColorMap:
+        """The map for the pooled colors of all tiles, see :meth:`Normalizer.map_for_tiles`."""
+        histogram = pooled_histogram(tiles)
+        self._check_tissue(histogram)
+        return self.color_map(histogram)
 
     def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ColorMap:
         return self.color_map(histogram)

@@ -7,7 +7,7 @@ npj Digital Medicine 2025, doi 10.1038/s41746-025-02196-8. No official code is p
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -21,15 +21,15 @@ from stainxform.errors import ParameterError
 from stainxform.histogram import ColorHistogram
 from stainxform.images import Image, ImageSpec, as_numpy, like, read_planes, write_planes
 from stainxform.maps import ImageMap
-from stainxform.nets.stainlut import Encoder, StainLUTNet, gray_levels
-from stainxform.normalizers.base import Normalizer
+from stainxform.nets.stainlut import NORMS, Encoder, StainLUTNet, gray_levels
+from stainxform.normalizers.network import NetworkNormalizer
 from stainxform.ops.lut4d import lookup_gray
-from stainxform.sources import Tiles, iterate, to_uint8
+from stainxform.sources import as_tiles
 from stainxform.train.loop import Schedule
 from stainxform.train.stainlut import ColorRandomization, Rates, train_stainlut
 
 GRAYS: dict[str, tuple[float, float, float]] = {"bt601": GRAY_WEIGHTS, "mean": (1 / 3, 1 / 3, 1 / 3)}
-"""Named gray weights; BT.601 is the reconstructed default."""
+"""Named gray weights. The paper says grayscale; the mean of the channels transferred best between two scanners."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ def image_gray(image: Image, spec: ImageSpec, weights: tuple[float, float, float
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class StainLUT(Normalizer):
+class StainLUT(NetworkNormalizer):
     """A network that colors gray tissue like the center it was trained on.
 
     The source image enters as 8-bit gray only, so its stain colors cannot influence the result; its luminance can.
@@ -76,19 +76,18 @@ class StainLUT(Normalizer):
     Parameters
     ----------
     net : the trained network, in eval mode.
-    gray : "bt601" (reconstructed default), "mean", or three weights that sum to 1.
+    gray : "mean" of the channels (default), "bt601", or three weights that sum to 1.
     training : numbers of the best validation (``score``: PSNR in dB, ``step``).
     """
 
     net: StainLUTNet
-    gray: str | tuple[float, float, float] = "bt601"
-    training: dict[str, float] = field(default_factory=dict)
+    gray: str | tuple[float, float, float] = "mean"
 
     method: ClassVar[str] = "stainlut"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         gray_weights_of(self.gray)
-        self.net.eval().requires_grad_(False)
 
     @classmethod
     def fit(
@@ -103,12 +102,13 @@ class StainLUT(Normalizer):
         size: int = 33,
         context_nodes: int = 2,
         dropout: float = 0.5,
-        gray: str | tuple[float, float, float] = "bt601",
+        encoder_norm: str = "instance",
+        gray: str | tuple[float, float, float] = "mean",
         color_randomization: bool | dict[str, float] = True,
         learning_rates: dict[str, float] | None = None,
         decay: str = "cosine",
         smooth_weight: float = 1e-4,
-        mono_weight: float = 10.0,
+        mono_weight: float = 0.1,
         val_fraction: float = 0.1,
         validate_every: int = 100,
         workdir: str | Path | None = None,
@@ -121,11 +121,13 @@ class StainLUT(Normalizer):
         ----------
         images : uint8 or float images, each at least 16 px a side.
         steps : optimizer steps of one tile each (paper: batch 1).
-        crop : side in pixels of the random crop that a step sees; None takes whole tiles.
+        crop : side in pixels of the random crop that the Encoder and the loss see in a step; None takes whole tiles.
+            The Predictor always sees whole tiles: give tiles of about the size that will be normalized.
         seed : same seed, same tiles: same weights on one machine with the same number of threads.
         device : "auto" (CUDA where present), "cpu", "cuda", ...; CUDA trains in bfloat16 mixed precision.
         bases, size, context_nodes : n, T and K of the LUTs (paper: 3 and 33; 4DLUT code: 2).
         dropout : probability, training only (4DLUT code: 0.5).
+        encoder_norm : "instance" (4DLUT code), "running" or "none", see StainLUTNet.
         gray : weights of the gray image.
         color_randomization : True for the default ranges, False for none, or a dictionary with any of brightness,
             contrast, saturation, gain, gamma (half widths, see ColorRandomization).
@@ -148,6 +150,8 @@ class StainLUT(Normalizer):
         for name, value, least in (("bases", bases, 1), ("size", size, 2), ("context_nodes", context_nodes, 2)):
             if not isinstance(value, int) or value < least:
                 raise ParameterError(f"{name} must be an integer of at least {least}, got {value!r}")
+        if encoder_norm not in NORMS:
+            raise ParameterError(f"encoder_norm must be one of {', '.join(NORMS)}, got {encoder_norm!r}")
         if crop is not None and crop < 16:
             raise ParameterError(f"crop must be at least 16 px, or None, got {crop}")
         for name, fraction in (("dropout", dropout), ("val_fraction", val_fraction)):
@@ -159,12 +163,13 @@ class StainLUT(Normalizer):
             off = dict.fromkeys(("brightness", "contrast", "saturation", "gain", "gamma"), 0.0)
             randomization = _settings(ColorRandomization, off | (color_randomization or {}), "color_randomization")
         net, training = train_stainlut(
-            images if isinstance(images, Tiles) else [to_uint8(image) for image in iterate(images)],
+            as_tiles(images),
             Schedule(steps, seed, decay, min(20, steps // 10), validate_every, workdir, resume, progress),
             bases=bases,
             size=size,
             context_nodes=context_nodes,
             dropout=dropout,
+            encoder_norm=encoder_norm,
             gray_weights=gray_weights_of(gray),
             randomization=randomization,
             rates=_settings(Rates, learning_rates or {}, "learning_rates"),
@@ -176,15 +181,6 @@ class StainLUT(Normalizer):
         )
         return cls(net=net, gray=gray, training=training)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return self.net.luts.device
-
-    def to(self, device: Any) -> Self:
-        """A copy whose network is on ``device``; numpy images are then computed there."""
-        return replace(self, net=copy.deepcopy(self.net).to(device))
-
     def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ContextMap:
         weights = gray_weights_of(self.gray)
         gray = image_gray(image, spec, weights).to(self.device)
@@ -192,12 +188,9 @@ class StainLUT(Normalizer):
             table = self.net.table(self.net.predictor(gray.to(torch.float32) / 255))
         return ContextMap(table, self.net.encoder, weights)
 
-    def _arrays(self) -> dict[str, np.ndarray]:
-        return {name: value.detach().cpu().numpy() for name, value in self.net.state_dict().items()}
-
     def _parameters(self) -> dict[str, Any]:
         gray = self.gray if isinstance(self.gray, str) else list(self.gray)
-        return {"gray": gray, "training": self.training}
+        return {"gray": gray, "encoder_norm": self.net.encoder.norm, "training": self.training}
 
     @classmethod
     def _from_state(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
@@ -205,7 +198,7 @@ class StainLUT(Normalizer):
         if luts.ndim != 6 or min(luts.shape) < 1 or luts.shape[1] != 3:
             raise ValueError(f"luts have shape {luts.shape}, expected (n, 3, K, T, T, T)")
         with torch.random.fork_rng(devices=()):
-            net = StainLUTNet(luts.shape[0], luts.shape[-1], luts.shape[2])
+            net = StainLUTNet(luts.shape[0], luts.shape[-1], luts.shape[2], encoder_norm=parameters["encoder_norm"])
         net.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
         gray = parameters["gray"]
         return cls(net=net, gray=gray if isinstance(gray, str) else tuple(gray), training=dict(parameters["training"]))

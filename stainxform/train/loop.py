@@ -30,15 +30,19 @@ LOG = "log.csv"
 
 
 class Task(Protocol):
-    """What is trained."""
+    """What is trained.
+
+    All networks live in one module and one Adam: adversaries whose losses do not reach each other's parameters are
+    trained by the sum of their losses as by two alternating optimizers.
+    """
 
     @property
     def net(self) -> nn.Module:
-        """The network, trained in place."""
+        """The network, trained in place. Its buffers, too, are stored in checkpoints."""
         ...
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups for Adam, each with its peak ``lr``."""
+        """Groups for Adam, each with its peak ``lr`` and, where they differ from Adam's, ``betas``."""
         ...
 
     def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
@@ -46,7 +50,7 @@ class Task(Protocol):
         ...
 
     def validate(self) -> dict[str, float]:
-        """Numbers of a validation; ``score`` is what the best checkpoint maximizes."""
+        """Numbers of a validation; ``score`` is what the best checkpoint maximizes. Without one the last is best."""
         ...
 
 
@@ -58,7 +62,7 @@ class Schedule:
     ----------
     steps : optimizer steps.
     seed : of everything random.
-    decay : "cosine" (to 2 % of the peak rate) or "constant" (the paper).
+    decay : "cosine" (to 2 % of the peak rate), "constant", or "linear" (constant for the first half, then to zero).
     warmup : steps over which the rate rises linearly.
     validate_every : steps between validations, after each of which a checkpoint is written.
     workdir : folder for checkpoint, log.csv and TensorBoard events; None writes nothing.
@@ -80,14 +84,16 @@ class Schedule:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ParameterError(f"{name} must be an integer of at least {least}, got {value!r}")
-        if self.decay not in ("cosine", "constant"):
-            raise ParameterError(f"decay must be 'cosine' or 'constant', got {self.decay!r}")
+        if self.decay not in ("cosine", "constant", "linear"):
+            raise ParameterError(f"decay must be 'cosine', 'constant' or 'linear', got {self.decay!r}")
 
     def rate(self, step: int) -> float:
         """Fraction of the peak learning rate at a step (0-based)."""
         warm = min(1.0, (step + 1) / (self.warmup + 1))
         if self.decay == "constant":
             return warm
+        if self.decay == "linear":
+            return warm * min(1.0, 2 * (1 - step / self.steps))
         return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
 
 
@@ -187,8 +193,8 @@ class _Run:
         self.best, self.best_step, self.best_numbers = best, 0, {"score": -math.inf}
 
     def consider(self, numbers: dict[str, float]) -> None:
-        """Keep the weights if they scored best."""
-        if numbers["score"] > self.best_numbers["score"]:
+        """Keep the weights if they scored best, or if nothing is scored."""
+        if "score" not in numbers or numbers["score"] > self.best_numbers["score"]:
             self.best = {name: value.detach().clone() for name, value in self.net.state_dict().items()}
             self.best_step, self.best_numbers = self.step, numbers
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stainxform.color import GRAY_WEIGHTS
-from stainxform.errors import NotEnoughTissueError, ParameterError
+from stainxform.errors import ParameterError
 from stainxform.nets.stainlut import StainLUTNet, gray_levels, regularization
+from stainxform.train import data
 from stainxform.train.loop import Schedule, autocast, pick_device, train
 
 LEAST_SIDE = 16
@@ -31,9 +31,9 @@ class ColorRandomization:
     Saturation blends with the luma, so it moves the gray only through clipping or other gray weights.
     """
 
-    brightness: float = 0.25
-    contrast: float = 0.25
-    saturation: float = 0.25
+    brightness: float = 0.1
+    contrast: float = 0.1
+    saturation: float = 0.1
     gain: float = 0.0
     gamma: float = 0.0
 
@@ -92,7 +92,7 @@ class Rates:
     predictor: float = 1e-4
     head: float = 1e-6
     encoder: float = 1e-3
-    luts: float = 1e-3
+    luts: float = 5e-3
 
 
 class StainLUTTask:
@@ -131,14 +131,19 @@ class StainLUTTask:
         ]
 
     def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """One tile (batch 1, as in the paper): crop, rotate, mirror, randomize, gray, colorize, compare."""
+        """One tile (batch 1, as in the paper): rotate, mirror, randomize, gray, colorize, compare.
+
+        The Predictor sees the whole tile, as it will when the model is applied: shown crops only, it would learn
+        another scale. The Encoder and the loss, which are local, take a random crop.
+        """
         epoch, position = divmod(step, len(self._tiles))
         order = np.random.default_rng((self._seed, 1, epoch)).permutation(len(self._tiles))
-        planes = _augment(self._tiles[order[position]], self._crop, rng)
-        target = torch.from_numpy(planes).to(self._device)
+        planes = data.turn(data.unit_planes(self._tiles[order[position]]), rng)
+        window = data.window(planes.shape[1:], self._crop, rng)
+        target = torch.from_numpy(planes[:, *window].copy()).to(self._device)
         gray = self._gray(self._randomization(planes, rng))
         with autocast(self._device):
-            colors, fusion = self.net(gray)
+            colors, fusion = self.net(gray, window)
             mse = F.mse_loss(colors[0].float(), target)
         loss = mse + regularization(self.net.luts, fusion, self._smooth_weight, self._mono_weight)
         return loss, {"psnr": -10 * math.log10(max(float(mse.detach()), 1e-12))}
@@ -148,30 +153,15 @@ class StainLUTTask:
         scores = []
         for index, tile in enumerate(self._held_out):
             rng = np.random.default_rng((self._seed, 2, index))
-            planes = _crop_planes(tile, self._crop, None)
-            colors, _ = self.net(self._gray(self._randomization(planes, rng)))
-            error = F.mse_loss(colors[0].clamp(0, 1).cpu(), torch.from_numpy(planes))
+            planes = data.unit_planes(tile)
+            window = data.window(planes.shape[1:], self._crop, None)
+            colors, _ = self.net(self._gray(self._randomization(planes, rng)), window)
+            error = F.mse_loss(colors[0].clamp(0, 1).cpu(), torch.from_numpy(planes[:, *window].copy()))
             scores.append(-10 * math.log10(max(float(error), 1e-12)))
         return {"score": sum(scores) / len(scores)}
 
     def _gray(self, planes: np.ndarray) -> Tensor:
         return torch.from_numpy(gray_levels(planes, self._gray_weights))[None, None].to(self._device)
-
-
-def _crop_planes(tile: np.ndarray, crop: int | None, rng: np.random.Generator | None) -> np.ndarray:
-    """Float planes ``(3, h, w)`` of a random (or, without rng, the central) crop; whole if the tile is smaller."""
-    height, width = tile.shape[:2]
-    rows, columns = (min(side, crop or side) for side in (height, width))
-    top, left = (height - rows) // 2, (width - columns) // 2
-    if rng is not None:
-        top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
-    pixels = tile[top : top + rows, left : left + columns]
-    return np.ascontiguousarray(np.moveaxis(pixels, -1, 0), dtype=np.float32) / np.float32(255)
-
-
-def _augment(tile: np.ndarray, crop: int | None, rng: np.random.Generator) -> np.ndarray:
-    planes = np.rot90(_crop_planes(tile, crop, rng), int(rng.integers(4)), axes=(1, 2))
-    return np.ascontiguousarray(planes[:, :, ::-1] if rng.random() < 0.5 else planes)
 
 
 def train_stainlut(
@@ -182,6 +172,7 @@ def train_stainlut(
     size: int,
     context_nodes: int,
     dropout: float,
+    encoder_norm: str,
     gray_weights: tuple[float, float, float],
     randomization: ColorRandomization,
     rates: Rates,
@@ -198,29 +189,22 @@ def train_stainlut(
     NotEnoughTissueError : a tile is smaller than 16 px a side.
     TrainingError : see :func:`stainxform.train.loop.train`.
     """
-    for tile in tiles:
-        if min(tile.shape[:2]) < LEAST_SIDE:
-            raise NotEnoughTissueError(
-                f"StainLUT learns from neighborhoods; a tile of {tile.shape[0]}x{tile.shape[1]} px is smaller than "
-                f"{LEAST_SIDE}x{LEAST_SIDE}"
-            )
+    data.smallest_side(tiles, LEAST_SIDE, "StainLUT")
     chosen = pick_device(device)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(schedule.seed)
-        net = StainLUTNet(bases, size, context_nodes, dropout)
-    order = np.random.default_rng((schedule.seed, 0)).permutation(len(tiles))
-    held_out = order[: math.ceil(val_fraction * len(tiles))] if len(tiles) > 1 and val_fraction else order[:0]
-    kept = order[len(held_out) :]
+        net = StainLUTNet(bases, size, context_nodes, dropout, encoder_norm=encoder_norm)
+    kept, held_out = data.hold_out(len(tiles), val_fraction, schedule.seed)
     task = StainLUTTask(
-        net, [tiles[i] for i in kept], [tiles[i] for i in (held_out if len(held_out) else kept)],
+        net, [tiles[i] for i in kept], [tiles[i] for i in held_out],
         gray_weights=gray_weights, randomization=randomization, rates=rates, crop=crop, smooth_weight=smooth_weight,
         mono_weight=mono_weight, seed=schedule.seed, device=chosen,
     )  # fmt: skip
     fingerprint = {
-        "method": "stainlut", "bases": bases, "size": size, "context_nodes": context_nodes, "dropout": dropout,
+        "method": "stainlut", "bases": bases, "size": size, "context_nodes": context_nodes, "dropout": dropout, "encoder_norm": encoder_norm,
         "gray_weights": list(gray_weights), "randomization": asdict(randomization), "rates": asdict(rates),
         "crop": crop, "smooth_weight": smooth_weight, "mono_weight": mono_weight, "val_fraction": val_fraction,
-        "tiles": hashlib.sha256(b"".join(hashlib.sha256(tile.tobytes()).digest() for tile in tiles)).hexdigest(),
+        "tiles": data.digest_of(tiles),
     }  # fmt: skip
     best = train(task, schedule, fingerprint)
     return net.cpu(), best

@@ -1,0 +1,71 @@
+"""What normalizers that hold a torch network share: where it is, how it moves, how it is stored."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from stainxform.normalizers.base import CenterInfo, Normalizer
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NetworkNormalizer(Normalizer):
+    """A normalizer with a trained network, which is kept in eval mode and without gradients.
+
+    Parameters
+    ----------
+    net : the network.
+    training : numbers of the best (or, where nothing is scored, the last) validation, with its ``step``.
+    """
+
+    net: Any
+    training: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.net.eval().requires_grad_(False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.net.parameters()).device
+
+    def to(self, device: Any) -> Self:
+        """A copy whose network is on ``device``; numpy images are then computed there."""
+        return replace(self, net=copy.deepcopy(self.net).to(device))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as arrays: torch's own pickles hold memory addresses, so equal models would hash apart in caches."""
+        state = (self._arrays(), self._parameters(), self.info, self.min_tissue, str(self.device))
+        return _restore, (type(self), *state)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        # Scalars are BatchNorm's counters of training steps.
+        state = self.net.state_dict()
+        return {name: value.detach().cpu().numpy() for name, value in state.items() if value.ndim}
+
+
+def _restore(
+    kind: type[NetworkNormalizer],
+    arrays: dict[str, np.ndarray],
+    parameters: dict[str, Any],
+    info: CenterInfo,
+    min_tissue: float,
+    device: str,
+) -> NetworkNormalizer:
+    normalizer = kind._from_state(arrays, parameters).with_info(info, min_tissue)
+    return normalizer if device == "cpu" else normalizer.to(device)
+
+
+def load_weights(net: nn.Module, arrays: dict[str, np.ndarray]) -> None:
+    """Give a network built on the "meta" device, hence without memory of its own, the weights of a model file.
+
+    Raises RuntimeError where names or shapes differ.
+    """
+    weights = {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
+    counters = {name: torch.zeros((), dtype=v.dtype) for name, v in net.state_dict().items() if not v.ndim}
+    net.load_state_dict(weights | counters, assign=True)

@@ -1,0 +1,1 @@
+"""The methods in plain float64, written from their papers: slow, pixel by pixel, and independent of stainxform."""
