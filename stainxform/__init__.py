@@ -15,42 +15,96 @@ from typing import TYPE_CHECKING, Any
 from stainxform._version import __version__
 
 if TYPE_CHECKING:
+    from stainxform.background import background_intensity
     from stainxform.center import fit_center
+    from stainxform.lut3d import Lut3DMap, bake, bake_center, bake_error, read_cube, write_cube
     from stainxform.maps import ColorMap
     from stainxform.normalizers.base import Normalizer
+    from stainxform.normalizers.colornormnet import ColorNormNet
+    from stainxform.normalizers.fast_slide import Ramakrishnan
+    from stainxform.normalizers.histogram_matching import HistogramMatching
+    from stainxform.normalizers.khan import Khan
     from stainxform.normalizers.macenko import Macenko
     from stainxform.normalizers.registry import Method, register
     from stainxform.normalizers.registry import registered as methods
     from stainxform.normalizers.reinhard import Reinhard
+    from stainxform.normalizers.reinhard_modified import ReinhardModified
+    from stainxform.normalizers.staingan import StainGAN
     from stainxform.normalizers.stainlut import StainLUT
+    from stainxform.normalizers.stainnet import StainNet
+    from stainxform.normalizers.vahadane import Vahadane
+    from stainxform.references import complement_stains, match_stains, reference_stains
+    from stainxform.stain_tools import combine_stains, estimate_stain_matrix, separate_stains
     from stainxform.tissue import tissue_mask
 
 _LAZY = {
     "ColorMap": "maps:ColorMap",
+    "ColorNormNet": "normalizers.colornormnet:ColorNormNet",
+    "HistogramMatching": "normalizers.histogram_matching:HistogramMatching",
+    "Khan": "normalizers.khan:Khan",
+    "Lut3DMap": "lut3d:Lut3DMap",
     "Macenko": "normalizers.macenko:Macenko",
     "Method": "normalizers.registry:Method",
     "Normalizer": "normalizers.base:Normalizer",
+    "Ramakrishnan": "normalizers.fast_slide:Ramakrishnan",
     "Reinhard": "normalizers.reinhard:Reinhard",
+    "ReinhardModified": "normalizers.reinhard_modified:ReinhardModified",
+    "StainGAN": "normalizers.staingan:StainGAN",
     "StainLUT": "normalizers.stainlut:StainLUT",
+    "StainNet": "normalizers.stainnet:StainNet",
+    "Vahadane": "normalizers.vahadane:Vahadane",
+    "background_intensity": "background:background_intensity",
+    "bake": "lut3d:bake",
+    "bake_center": "lut3d:bake_center",
+    "bake_error": "lut3d:bake_error",
+    "combine_stains": "stain_tools:combine_stains",
+    "complement_stains": "references:complement_stains",
+    "estimate_stain_matrix": "stain_tools:estimate_stain_matrix",
     "fit_center": "center:fit_center",
+    "match_stains": "references:match_stains",
     "methods": "normalizers.registry:registered",
+    "read_cube": "lut3d:read_cube",
+    "reference_stains": "references:reference_stains",
     "register": "normalizers.registry:register",
+    "separate_stains": "stain_tools:separate_stains",
     "tissue_mask": "tissue:tissue_mask",
+    "write_cube": "lut3d:write_cube",
 }
 
 __all__ = [
     "ColorMap",
+    "ColorNormNet",
+    "HistogramMatching",
+    "Khan",
+    "Lut3DMap",
     "Macenko",
     "Method",
     "Normalizer",
+    "Ramakrishnan",
     "Reinhard",
+    "ReinhardModified",
+    "StainGAN",
     "StainLUT",
+    "StainNet",
+    "Vahadane",
     "__version__",
+    "background_intensity",
+    "bake",
+    "bake_center",
+    "bake_error",
+    "combine_stains",
+    "complement_stains",
+    "estimate_stain_matrix",
     "fit_center",
     "load",
+    "match_stains",
     "methods",
+    "read_cube",
+    "reference_stains",
     "register",
+    "separate_stains",
     "tissue_mask",
+    "write_cube",
 ]
 
 
@@ -69,7 +123,14 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _LAZY[name].partition(":")
-    value = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    try:
+        value = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            from stainxform._optional import require
+
+            require("torch", "torch")  # raises the error that names the extra
+        raise
     globals()[name] = value
     return value
 

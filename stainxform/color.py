@@ -7,6 +7,8 @@ Every function takes planes ``(3, ...)`` with red, green, blue first, as a numpy
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -33,19 +35,29 @@ def namespace(array: Planes) -> ModuleType:
     return np
 
 
+def constant(values: np.ndarray, like: Planes) -> Planes:
+    """``values`` as an array of the kind, dtype and device of ``like``."""
+    if not is_tensor(like):
+        return np.asarray(values, like.dtype)
+    return namespace(like).as_tensor(values.copy(), dtype=like.dtype, device=like.device)
+
+
+def as_index(values: Planes) -> Planes:
+    """Whole numbers, held as floats, as integers that can index."""
+    return values.detach().long() if is_tensor(values) else values.astype(np.intp)
+
+
 def stack(planes: list[Planes]) -> Planes:
     """Stack three planes along a new first axis."""
     return namespace(planes[0]).stack(planes)
 
 
 def mix(matrix: np.ndarray, planes: Planes) -> Planes:
-    """Multiply each pixel by a 3x3 matrix.
+    """Multiply each pixel by a matrix ``(m, n)``: ``(n, ...)`` to ``(m, ...)``.
 
     A fixed sequence of products and sums, never BLAS: its summation order depends on shape and strides.
     """
-    a, b, c = planes
-    rows = [[float(value) for value in row] for row in matrix]
-    return stack([r[0] * a + r[1] * b + r[2] * c for r in rows])
+    return stack([reduce(add, (float(value) * plane for value, plane in zip(row, planes))) for row in matrix])
 
 
 def gray(planes: Planes) -> Planes:
@@ -75,19 +87,54 @@ class OpticalDensity:
     io : intensity of the light source, in levels.
     offset : added before the logarithm so that black stays finite, in levels. The inverse, I = Io exp(-OD), does not
         subtract it: that is how Macenko's published code defines the reconstruction.
+    darkest : darker intensities are lifted to this level, the other way to keep black finite.
+    floor : smaller optical densities are lifted to this one; None: none are.
     """
 
     io: float = 240.0
     offset: float = 1.0
+    darkest: float = 0.0
+    floor: float | None = None
 
     def from_rgb(self, planes: Planes) -> Planes:
         """RGB planes in [0, 1] to optical density."""
-        return -namespace(planes).log(planes * (255.0 / self.io) + self.offset / self.io)
+        xp = namespace(planes)
+        if self.darkest:
+            planes = xp.clip(planes, self.darkest / 255.0, None)
+        od = -xp.log(planes * (255.0 / self.io) + self.offset / self.io)
+        return od if self.floor is None else xp.clip(od, self.floor, None)
 
     def to_rgb(self, planes: Planes) -> Planes:
         """Optical density to RGB planes (nominally [0, Io / 255])."""
         xp = namespace(planes)
         return xp.exp(-xp.clip(planes, -_MAX_EXPONENT, None)) * (self.io / 255.0)
+
+
+@dataclass(frozen=True)
+class BackgroundDensity:
+    """Optical density below the glass of one slide, OD = max(ln((Io + 1) / (I + 1)), 0), I and Io in 0..255 levels.
+
+    Ramakrishnan et al. 2019, published code: each channel has its own Io, brighter pixels count as glass, and glass
+    becomes the glass of the target, I = Io exp(-OD).
+
+    Parameters
+    ----------
+    io : intensity of the background in red, green and blue, in levels.
+    """
+
+    io: tuple[float, float, float] = (255.0, 255.0, 255.0)
+
+    def from_rgb(self, planes: Planes) -> Planes:
+        """RGB planes in [0, 1] to optical density, 0 or more."""
+        xp = namespace(planes)
+        scaled = stack([plane * (255.0 / (io + 1.0)) + 1.0 / (io + 1.0) for plane, io in zip(planes, self.io)])
+        return xp.clip(-xp.log(scaled), 0.0, None)
+
+    def to_rgb(self, planes: Planes) -> Planes:
+        """Optical density to RGB planes (nominally [0, Io / 255])."""
+        xp = namespace(planes)
+        light = xp.exp(-xp.clip(planes, -_MAX_EXPONENT, None))
+        return stack([plane * (io / 255.0) for plane, io in zip(light, self.io)])
 
 
 _XYZ_FROM_RGB = np.array(

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stainxform.color import ColorSpace, OpticalDensity, Planes, mix, stack
+from stainxform._optional import is_tensor
+from stainxform.color import ColorSpace, OpticalDensity, Planes, as_index, constant, mix, namespace, stack
 from stainxform.images import Image, ImageSpec, ValueRange, check_image, map_pixels
+from stainxform.separation import Separation
 
 
 class ImageMap(ABC):
@@ -76,6 +78,30 @@ class StainMatrixMap(ColorMap):
 
 
 @dataclass(frozen=True, eq=False)
+class NonnegativeStainMap(ColorMap):
+    """Separate into amounts of stains, none negative, and recombine them with the colors of other stains.
+
+    Not linear, other than :class:`StainMatrixMap`: no stain takes away light that another has absorbed.
+
+    Parameters
+    ----------
+    separation : from optical density to amounts, 0 or more.
+    stain_matrix : float64 ``(3, k)``, the optical density that one unit of each amount becomes.
+    source, target : the optical-density conventions of the two sides.
+    """
+
+    separation: Separation
+    stain_matrix: np.ndarray
+    source: ColorSpace
+    target: ColorSpace
+
+    def evaluate(self, planes: Planes) -> Planes:
+        """RGB planes -> optical density -> amounts -> optical density -> RGB planes."""
+        amounts = self.separation(self.source.from_rgb(planes))
+        return self.target.to_rgb(mix(self.stain_matrix, amounts))
+
+
+@dataclass(frozen=True, eq=False)
 class ChannelAffineMap(ColorMap):
     """An affine map of each channel of a color space: v' = scale * v + shift.
 
@@ -93,3 +119,94 @@ class ChannelAffineMap(ColorMap):
         """RGB planes -> color space -> affine -> RGB planes."""
         values = self.space.from_rgb(planes)
         return self.space.to_rgb(stack([values[c] * float(self.scale[c]) + float(self.shift[c]) for c in range(3)]))
+
+
+@dataclass(frozen=True, eq=False)
+class CurveMap(ColorMap):
+    """A curve of each RGB channel, interpolated linearly between equally spaced nodes.
+
+    Parameters
+    ----------
+    curves : float64 ``(3, K)``, values at inputs 0, 1/(K-1), ..., 1; with K = 256 the nodes are the 8-bit levels.
+    """
+
+    curves: np.ndarray
+
+    def evaluate(self, planes: Planes) -> Planes:
+        """Look each channel up in its curve."""
+        xp = namespace(planes)
+        last = self.curves.shape[1] - 1
+        node = xp.clip(xp.floor(planes * last), 0, last - 1)
+        fraction, index = planes * last - node, as_index(node)
+        curves = constant(self.curves, planes)
+        low, high = ([curve[i + step] for curve, i in zip(curves, index)] for step in (0, 1))
+        return stack([a + (b - a) * f for a, b, f in zip(low, high, fraction)])
+
+
+_FIXED_POINT = 2.0**16
+_EXACT = 2.0**53
+"""Sums of integers up to this are exact in float64, in any order."""
+
+_PIXELS_IN_CACHE = 2048
+"""Pixels whose 32 hidden values stay in a core's cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class PointwiseNetMap(ColorMap):
+    """A small network of 1x1 convolutions on colors scaled to -1..1, with ReLU between them.
+
+    Computed in fixed point: weights and activations are rounded to multiples of 2^-16, with which the sums of a layer
+    are exact in float64. No order of summation, and so neither BLAS, layout nor device, can change a bit of the result.
+
+    Parameters
+    ----------
+    layers : of each layer the weight ``(out, in)`` and the bias ``(out,)``; the first takes, the last gives 3 channels.
+
+    Raises ValueError for layers that do not fit each other, or weights too large to be exact.
+    """
+
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...]
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("the network has no layer")
+        channels, largest = 3, np.full(3, _FIXED_POINT)
+        for weight, bias in self._integers():
+            if weight.ndim != 2 or weight.shape[1] != channels or bias.shape != (len(weight), 1):
+                raise ValueError(f"a layer of shape {weight.shape} cannot follow {channels} channels")
+            sums = np.abs(weight) @ largest + np.abs(bias[:, 0])
+            if not (sums < _EXACT).all():
+                raise ValueError("the weights of the network are too large")
+            channels, largest = len(weight), sums / _FIXED_POINT + 1
+        if channels != 3:
+            raise ValueError(f"the last layer gives {channels} channels, expected 3")
+
+    def _integers(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Weights in units of 2^-16, biases, as columns, of 2^-32, as float64."""
+        scaled = [(np.asarray(array, np.float64) * _FIXED_POINT for array in layer) for layer in self.layers]
+        return [(np.rint(weight), np.rint(bias)[:, None] * _FIXED_POINT) for weight, bias in scaled]
+
+    def evaluate(self, planes: Planes) -> Planes:
+        """RGB planes -> network -> RGB planes. Gradients are those of the network without rounding."""
+        pixels = planes.reshape(3, -1)
+        if is_tensor(pixels):
+            return self._run(pixels.double()).to(planes.dtype).reshape(planes.shape)
+        result = np.empty_like(pixels)
+        for start in range(0, pixels.shape[1], _PIXELS_IN_CACHE):
+            part = slice(start, start + _PIXELS_IN_CACHE)
+            result[:, part] = self._run(pixels[:, part].astype(np.float64))
+        return result.reshape(planes.shape)
+
+    def _run(self, colors: Planes) -> Planes:
+        """Colors ``(3, K)``, float64 in [0, 1], through the layers."""
+        values = _whole(colors * (2 * _FIXED_POINT) - _FIXED_POINT)
+        for number, (weight, bias) in enumerate(self._integers()):
+            if number:
+                values = _whole(namespace(values).clip(values, 0, None) / _FIXED_POINT)
+            values = constant(weight, values) @ values + constant(bias, values)
+        return values / (2 * _FIXED_POINT**2) + 0.5
+
+
+def _whole(values: Planes) -> Planes:
+    """Round to whole numbers, with the gradient of not rounding."""
+    return values + (values.round() - values).detach() if is_tensor(values) else np.rint(values)

@@ -63,15 +63,16 @@ def macenko_stain_matrix(
     return np.asarray(vectors if vectors[0, 0] > vectors[0, 1] else vectors[:, ::-1])
 
 
-def max_concentrations(
-    od: np.ndarray, counts: np.ndarray, stain_matrix: np.ndarray, percent: float = 99.0
-) -> np.ndarray:
-    """Robust maximum (a percentile) of the least-squares concentrations of each stain, ``(2,)``.
+def robust_maxima(concentrations: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """99th percentile of the concentrations ``(k, K)`` of each stain, ``(k,)``.
 
     Raises NotEnoughTissueError if a stain is absent, i.e. its maximum is not positive.
     """
-    concentrations = np.linalg.pinv(stain_matrix) @ od
-    maxima = np.array([weighted_percentile(row, counts, percent) for row in concentrations])
+    return all_present(np.array([weighted_percentile(row, counts, 99) for row in concentrations]))
+
+
+def all_present(maxima: np.ndarray) -> np.ndarray:
+    """The 99th percentiles as they are; raises NotEnoughTissueError if a stain is absent."""
     if not (maxima > 1e-3).all():
         raise NotEnoughTissueError(f"one stain is absent (99th percentiles of concentrations: {maxima.round(4)})")
     return maxima

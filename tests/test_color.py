@@ -6,10 +6,10 @@ from hypothesis.extra.numpy import arrays
 from references import color as reference
 from strategies import laws
 
-from stainxform.color import GRAY_WEIGHTS, CIELab, LAlphaBeta, OpticalDensity, gray, mix
+from stainxform.color import GRAY_WEIGHTS, BackgroundDensity, CIELab, LAlphaBeta, OpticalDensity, gray, mix
 
-SPACES = [OpticalDensity(), OpticalDensity(io=255, offset=0.5), CIELab(), LAlphaBeta()]
-space_law = pytest.mark.parametrize("space", SPACES, ids=["OD", "OD-255", "CIELab", "LAlphaBeta"])
+SPACES = [OpticalDensity(), OpticalDensity(io=255, offset=0.5), BackgroundDensity(), CIELab(), LAlphaBeta()]
+space_law = pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
 
 
 def planes(low=0.0, dtype=np.float64):

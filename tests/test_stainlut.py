@@ -19,7 +19,7 @@ from safetensors.torch import load_file  # noqa: E402
 import stainxform as sx  # noqa: E402
 from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterError, TrainingError  # noqa: E402
 from stainxform.nets.stainlut import Fusion, StainLUTNet, gray_levels, regularization  # noqa: E402
-from stainxform.normalizers.stainlut import StainLUT  # noqa: E402
+from stainxform.normalizers.stainlut import GRAYS, StainLUT  # noqa: E402
 from stainxform.samples import pair  # noqa: E402
 from stainxform.train.stainlut import ColorRandomization  # noqa: E402
 

@@ -102,7 +102,8 @@ def pictures(golden: Golden) -> list[str]:
             cells = [f"**{cell}**" if result is best else cell for cell, result in zip(cells, results, strict=True)]
             lines.append(f"| {stem.replace('__', ', ')} | " + " | ".join(cells) + " |")
         lines.append("")
-    return lines
+    others = ", ".join(f"`{name}`" for name in known if name not in golden.files)
+    return [*lines, f"No outside output to compare with: {others}.", ""]
 
 
 def stain_matrices(golden: Golden) -> list[str]:
@@ -111,9 +112,9 @@ def stain_matrices(golden: Golden) -> list[str]:
     lines = [
         "### Stain matrices of Macenko",
         "",
-        "Angles of hematoxylin / eosin to the vectors of MATLAB code run in GNU",
+        "Degrees from the hematoxylin / eosin of MATLAB code run in GNU Octave;",
     ]
-    lines += ["Octave, in degrees; in brackets the largest difference of an entry.", ""]
+    lines += ["in brackets the largest difference of an entry.", ""]
     lines += ["| MATLAB code, image | `veta` | `paper` | `staintools` |", "|---|---|---|---|"]
     for key, title in (("veta_HE", "Veta 2013"), ("warwick_M", "Warwick toolbox")):
         for name in ("source", "target"):

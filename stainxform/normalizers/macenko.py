@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stainxform.color import OpticalDensity
-from stainxform.errors import ParameterError
+from stainxform.color import CIELab, OpticalDensity
+from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
 from stainxform.histogram import ColorHistogram
-from stainxform.maps import StainMatrixMap
+from stainxform.maps import ColorMap, NonnegativeStainMap, StainMatrixMap
 from stainxform.normalizers.base import PointwiseNormalizer, array_of, pooled_histogram
-from stainxform.stains import macenko_stain_matrix, max_concentrations
+from stainxform.separation import LeastSquares, NonnegativeLasso
+from stainxform.sources import iterate
+from stainxform.stains import macenko_stain_matrix, robust_maxima
 
 REFERENCE_STAIN_MATRIX = np.array([[0.5626, 0.2159], [0.7201, 0.8012], [0.4062, 0.5581]])
 """HERef of the original MATLAB toolbox; columns hematoxylin, eosin."""
@@ -21,14 +25,21 @@ REFERENCE_MAX_CONCENTRATIONS = np.array([1.9705, 1.0308])
 """maxCRef of the original MATLAB toolbox."""
 
 
+COMBINATIONS = ("concatenated", "averaged")
+
+
 @dataclass(frozen=True)
 class MacenkoDefinition:
     """Where the implementations in circulation differ, by name."""
 
     space: OpticalDensity
-    beta: float
+    beta: float | None
     """A pixel is used if every channel has at least this optical density (natural log)."""
     centered: bool
+    lightest: float | None = None
+    """Instead of beta: a pixel is used if its CIELAB lightness L*, 0 to 100, is below this."""
+    penalty: float | None = None
+    """L1 penalty of non-negative concentrations; None: least squares."""
 
 
 DEFINITIONS = {
@@ -36,6 +47,10 @@ DEFINITIONS = {
     "veta": MacenkoDefinition(OpticalDensity(io=240, offset=1), beta=0.15, centered=True),
     # The paper's own text: decadic optical density, beta = .15, SVD of the uncentered values.
     "paper": MacenkoDefinition(OpticalDensity(io=240, offset=1), beta=0.15 * float(np.log(10)), centered=False),
+    # StainTools 2.1.2 (P. Byfield): 8-bit lightness below .8, that is at most 203 of 255.
+    "staintools": MacenkoDefinition(
+        OpticalDensity(io=255, offset=0, darkest=1, floor=1e-6), beta=None, centered=True, lightest=79.8, penalty=0.01
+    ),
 }
 
 
@@ -47,10 +62,10 @@ class Macenko(PointwiseNormalizer):
     ----------
     stain_matrix : float64 ``(3, 2)``, the target's unit optical-density vectors; default: the published reference.
     max_concentrations : float64 ``(2,)``, the target's 99th percentiles.
-    definition : "veta" (the original code: Io = 240, beta = .15 natural log, centered covariance; default) or "paper"
-        (beta = .15 decadic, uncentered).
+    definition : "veta" (the original code: Io = 240, beta = .15 natural log, centered covariance; default), "paper"
+        (beta = .15 decadic, uncentered) or "staintools" (Io = 255, tissue by lightness, non-negative lasso).
     alpha : extreme percentile of the angles, in percent (paper: 1).
-    beta : optical-density threshold, natural log; None: that of the definition.
+    beta : optical-density threshold, natural log; None: that of the definition. "staintools" has none.
     """
 
     stain_matrix: np.ndarray = field(default_factory=REFERENCE_STAIN_MATRIX.copy)
@@ -68,35 +83,98 @@ class Macenko(PointwiseNormalizer):
             raise ParameterError(f"alpha is a percentile from 0 to below 50, got {self.alpha}")
         if self.beta is not None and not 0 <= self.beta < 5:
             raise ParameterError(f"beta is an optical density from 0 to below 5, got {self.beta}")
+        if self.beta is not None and DEFINITIONS[self.definition].beta is None:
+            raise ParameterError(f"the definition {self.definition!r} takes no beta: it finds tissue by its lightness")
 
     @classmethod
-    def fit(cls, images: Any, *, definition: str = "veta", alpha: float = 1.0, beta: float | None = None) -> Self:
-        """Fit on the pooled pixels of ``images`` (one image, or many: the "concatenated" multi-target fit).
+    def fit(
+        cls,
+        images: Any,
+        *,
+        definition: str = "veta",
+        alpha: float = 1.0,
+        beta: float | None = None,
+        combine: str = "concatenated",
+    ) -> Self:
+        """Fit on one image or many.
+
+        Parameters
+        ----------
+        images : one image, or the targets of a multi-target fit.
+        definition, alpha, beta : see the class.
+        combine : "concatenated" fits the pooled pixels of all images, "averaged" each image by itself and averages;
+            an image that cannot be fitted is then skipped, with one StainXformWarning that says how many were. The
+            columns of the averaged stain matrix are scaled to unit length.
 
         Raises
         ------
-        NotEnoughTissueError : too few stained pixels, or a single stain.
+        NotEnoughTissueError : too few stained pixels, or a single stain (averaged: in every image).
+
+        Notes
+        -----
+        Ivanov, Barbano, Tartaglione, Grangetto, "Multi-target stain normalization for histology slides", arXiv
+        2406.02077, 2024: "concat" and "avg-post" are the best of the combinations compared there.
         """
+        if combine not in COMBINATIONS:
+            raise ParameterError(f"combine must be one of {', '.join(COMBINATIONS)}, got {combine!r}")
         settings = cls(definition=definition, alpha=alpha, beta=beta)
-        stain_matrix, maxima = settings._estimate(pooled_histogram(images))
-        return cls(stain_matrix=stain_matrix, max_concentrations=maxima, definition=definition, alpha=alpha, beta=beta)
+        if combine == "averaged":
+            stain_matrix, maxima = settings._average(map(ColorHistogram.of, iterate(images)))
+        else:
+            stain_matrix, maxima = settings._estimate(pooled_histogram(images))
+        return replace(settings, stain_matrix=stain_matrix, max_concentrations=maxima)
+
+    def _average(self, histograms: Iterable[ColorHistogram]) -> tuple[np.ndarray, np.ndarray]:
+        """Mean stain matrix, with unit columns, and mean maxima of the images that can be fitted."""
+        fits, failures = [], []
+        for histogram in histograms:
+            try:
+                fits.append(self._estimate(histogram))
+            except NotEnoughTissueError as error:
+                failures.append(error)
+        total = len(fits) + len(failures)
+        if not fits:
+            reason = failures[-1] if failures else "there are none"
+            raise NotEnoughTissueError(f"none of {total} images can be fitted ({reason}); pass images with both stains")
+        if failures:
+            warnings.warn(
+                f"skipped {len(failures)} of {total} images, e.g. because {failures[0]}",
+                StainXformWarning,
+                stacklevel=3,
+            )
+        stain_matrix, maxima = (np.mean(values, axis=0) for values in zip(*fits))
+        return stain_matrix / np.linalg.norm(stain_matrix, axis=0), maxima
 
     def _estimate(self, histogram: ColorHistogram) -> tuple[np.ndarray, np.ndarray]:
         definition = DEFINITIONS[self.definition]
         od = definition.space.from_rgb(histogram.colors)
-        stained = od.min(axis=0) >= (definition.beta if self.beta is None else self.beta)
+        stained = self._stained(histogram, od)
         stain_matrix = macenko_stain_matrix(
             od[:, stained], histogram.counts[stained], alpha=self.alpha, centered=definition.centered
         )
-        return stain_matrix, max_concentrations(od, histogram.counts, stain_matrix)
+        return stain_matrix, robust_maxima(self._separation(stain_matrix)(od), histogram.counts)
 
-    def color_map(self, histogram: ColorHistogram) -> StainMatrixMap:
-        """``W_target diag(max_target / max_source) pinv(W_source)`` in optical-density space."""
+    def _stained(self, histogram: ColorHistogram, od: np.ndarray) -> np.ndarray:
+        definition = DEFINITIONS[self.definition]
+        if definition.lightest is not None:
+            return np.asarray(CIELab().from_rgb(histogram.colors)[0] < definition.lightest)
+        return np.asarray(od.min(axis=0) >= (definition.beta if self.beta is None else self.beta))
+
+    def _separation(self, stain_matrix: np.ndarray) -> LeastSquares | NonnegativeLasso:
+        penalty = DEFINITIONS[self.definition].penalty
+        return LeastSquares(stain_matrix) if penalty is None else NonnegativeLasso(stain_matrix, penalty)
+
+    def color_map(self, histogram: ColorHistogram) -> ColorMap:
+        """``W_target diag(max_target / max_source) C`` in optical-density space, C the concentrations of each pixel.
+
+        By least squares, C = pinv(W_source) OD, that is one 3x3 matrix.
+        """
         stain_matrix, maxima = self._estimate(histogram)
-        scale = np.diag(self.max_concentrations / maxima)
-        return StainMatrixMap(
-            self.stain_matrix @ scale @ np.linalg.pinv(stain_matrix), DEFINITIONS[self.definition].space
-        )
+        scaled = self.stain_matrix * (self.max_concentrations / maxima)
+        space, separation = DEFINITIONS[self.definition].space, self._separation(stain_matrix)
+        if isinstance(separation, LeastSquares):
+            return StainMatrixMap(scaled @ np.linalg.pinv(stain_matrix), space)
+        return NonnegativeStainMap(separation, scaled, space, space)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"stain_matrix": self.stain_matrix, "max_concentrations": self.max_concentrations}

@@ -60,10 +60,36 @@ def normalizer_class(name: str) -> type[Normalizer]:
 
 for _method in (
     Method(
+        "colornormnet",
+        "stainxform.normalizers.colornormnet:ColorNormNet",
+        "One CIELAB offset for an image or a slide, told by a self-supervised network",
+        "ColorNormNet, ISBI 2021, arXiv 2011.15000 (reconstructed)",
+        extra="torch",
+        needs="torch",
+    ),
+    Method(
+        "histogram_matching",
+        "stainxform.normalizers.histogram_matching:HistogramMatching",
+        "Cumulative histogram of each RGB channel (baseline)",
+        "Gonzalez and Woods, Digital Image Processing, section 3.3",
+    ),
+    Method(
+        "khan",
+        "stainxform.normalizers.khan:Khan",
+        "Stain color descriptor, pixel classifier, and a spline for each stain",
+        "Khan et al., IEEE TBME 61(6), 2014 (classifier reconstructed)",
+    ),
+    Method(
         "macenko",
         "stainxform.normalizers.macenko:Macenko",
         "Stain matrix from robust extreme angles",
         "Macenko et al., ISBI 2009",
+    ),
+    Method(
+        "ramakrishnan",
+        "stainxform.normalizers.fast_slide:Ramakrishnan",
+        "Median of the sparse stain matrices of a slide's tiles, measured below its own glass",
+        "Ramakrishnan et al., arXiv 1901.03088, 2019",
     ),
     Method(
         "reinhard",
@@ -72,12 +98,39 @@ for _method in (
         "Reinhard et al., IEEE CG&A 21(5), 2001",
     ),
     Method(
+        "reinhard_modified",
+        "stainxform.normalizers.reinhard_modified:ReinhardModified",
+        "Mean of the color channels; lightness keeps its mean and is stretched",
+        "Roy et al., EUSIPCO 2021",
+    ),
+    Method(
+        "staingan",
+        "stainxform.normalizers.staingan:StainGAN",
+        "CycleGAN between two centers (needs tiles of both)",
+        "Shaban et al., arXiv 1804.01601, 2018",
+        extra="torch",
+        needs="torch",
+    ),
+    Method(
         "stainlut",
         "stainxform.normalizers.stainlut:StainLUT",
         "Self-supervised colorization of the gray image through a fused 4D LUT",
         "StainLUT, npj Digital Medicine 2025, doi 10.1038/s41746-025-02196-8 (reconstructed)",
         extra="torch",
         needs="torch",
+    ),
+    Method(
+        "stainnet",
+        "stainxform.normalizers.stainnet:StainNet",
+        "Any normalizer distilled into a 1x1 network, hence into a LUT (needs a teacher)",
+        "Kang et al., Frontiers in Medicine 8, 2021",
+        extra="torch",  # to fit; applying it takes numpy only
+    ),
+    Method(
+        "vahadane",
+        "stainxform.normalizers.vahadane:Vahadane",
+        "Sparse non-negative factorization into two stains",
+        "Vahadane et al., IEEE TMI 35(8), 2016",
     ),
 ):
     register(_method)

@@ -21,8 +21,8 @@ _FLAT = 1e-6
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Reinhard(PointwiseNormalizer):
-    """Match mean and standard deviation of each channel of a perceptual color space.
+class ChannelStatistics(PointwiseNormalizer):
+    """What Reinhard's method and its variants share: mean and deviation of each channel of a color space.
 
     Parameters
     ----------
@@ -35,8 +35,6 @@ class Reinhard(PointwiseNormalizer):
     std: np.ndarray
     space: str = "cielab"
     tissue_only: bool = False
-
-    method: ClassVar[str] = "reinhard"
 
     def __post_init__(self) -> None:
         if self.space not in SPACES:
@@ -59,12 +57,6 @@ class Reinhard(PointwiseNormalizer):
             raise NotEnoughTissueError("there is no pixel to take color statistics from")
         return weighted_moments(SPACES[self.space].from_rgb(histogram.colors), histogram.counts)
 
-    def color_map(self, histogram: ColorHistogram) -> ChannelAffineMap:
-        """V' = (v - mean_source) std_target / std_source + mean_target; a flat channel is shifted, not scaled."""
-        mean, std = self._statistics(histogram)
-        scale = np.where(std > _FLAT, self.std / np.maximum(std, _FLAT), 1.0)
-        return ChannelAffineMap(SPACES[self.space], scale, self.mean - mean * scale)
-
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"mean": self.mean, "std": self.std}
 
@@ -74,3 +66,19 @@ class Reinhard(PointwiseNormalizer):
     @classmethod
     def _from_state(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
         return cls(mean=array_of(arrays, "mean", (3,)), std=array_of(arrays, "std", (3,)), **parameters)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reinhard(ChannelStatistics):
+    """Match mean and standard deviation of each channel of a perceptual color space.
+
+    Parameters: see :class:`ChannelStatistics`.
+    """
+
+    method: ClassVar[str] = "reinhard"
+
+    def color_map(self, histogram: ColorHistogram) -> ChannelAffineMap:
+        """V' = (v - mean_source) std_target / std_source + mean_target; a flat channel is shifted, not scaled."""
+        mean, std = self._statistics(histogram)
+        scale = np.where(std > _FLAT, self.std / np.maximum(std, _FLAT), 1.0)
+        return ChannelAffineMap(SPACES[self.space], scale, self.mean - mean * scale)

@@ -1,0 +1,206 @@
+"""The one interface of every augmentation: a distribution, a draw from it as plain numbers, and the map of a draw."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self, TypeVar, get_args
+
+import numpy as np
+
+from stainxform._optional import is_tensor
+from stainxform.augment.presets import PRESETS
+from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
+from stainxform.histogram import ColorHistogram
+from stainxform.images import Image, ImageSpec, ValueRange, check_image, rewrap
+from stainxform.maps import ColorMap
+from stainxform.normalizers.base import OnBlank
+
+T = TypeVar("T")
+
+Interval = tuple[float, float]
+"""(low, high), both included."""
+
+Draw = Mapping[str, float]
+"""What :meth:`Augmentation.sample` returns: JSON-able, and all that it takes to repeat an augmentation."""
+
+
+class Rng(Protocol):
+    """What a draw is made with. numpy's Generator, RandomState (MONAI) and Python's ``random.Random`` are all this."""
+
+    def uniform(self, low: float, high: float, /) -> float:
+        """A number between ``low`` and ``high``."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation(ABC):
+    """A distribution of color changes. Immutable, picklable, thread safe: the random state stays with the caller.
+
+    >>> import numpy as np
+    >>> from stainxform.augment import HSV
+    >>> hsv = HSV.preset("light")
+    >>> draw = hsv.sample(np.random.default_rng(0))
+    >>> sorted(draw)
+    ['hue', 'saturation']
+    >>> hsv(np.full((2, 2, 3), 128, np.uint8), draw).shape
+    (2, 2, 3)
+    """
+
+    name: ClassVar[str]
+    """Name in :data:`stainxform.augment.AUGMENTATIONS`."""
+
+    title: ClassVar[str]
+    """What it does, in a few words."""
+
+    source: ClassVar[str]
+    """The publication that defines it."""
+
+    @property
+    def uses_image(self) -> bool:
+        """Whether the map of a draw depends on the colors of the image, too."""
+        return False
+
+    @property
+    def neutral(self) -> Draw | None:
+        """The draw that changes nothing (but the last bits of floats); None if there is none."""
+        return None
+
+    @abstractmethod
+    def sample(self, rng: Rng) -> dict[str, float]:
+        """Draw from the distribution. Every draw takes the same number of random numbers."""
+
+    @abstractmethod
+    def color_map(self, draw: Draw, histogram: ColorHistogram | None = None) -> ColorMap:
+        """The map of a draw: a pure function of the draw and, where ``uses_image``, the colors of the image.
+
+        Raises
+        ------
+        NotEnoughTissueError : the image has too little tissue to estimate from.
+        ParameterError : the image's colors are needed, and not given.
+        """
+
+    def __call__(
+        self,
+        image: Image,
+        draw: Draw,
+        *,
+        value_range: ValueRange | None = None,
+        channel_axis: int | None = None,
+        on_blank: OnBlank = "keep",
+    ) -> Image:
+        """Apply a draw to an image, or to each image of a batch by itself.
+
+        Parameters
+        ----------
+        image : numpy ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch ``(..., 3, H, W)``; uint8 in 0..255 or float.
+        draw : what :meth:`sample` returned. The same draw gives bit-equal pixels in every host.
+        value_range : (low, high) of float images, default (0, 1).
+        channel_axis : -1 or -3, default -1 for numpy and -3 for torch.
+        on_blank : where the map is estimated from the image, one with too little tissue is returned unchanged ("keep"),
+            with a StainXformWarning ("warn"), or raises NotEnoughTissueError ("raise").
+
+        Returns
+        -------
+        image of the same type, shape, dtype and device; uint8 is rounded, floats are clipped to the range.
+
+        Raises
+        ------
+        InvalidImageError : no RGB image, NaN, or values far outside ``value_range``.
+        NotEnoughTissueError : a blank tile, with ``on_blank="raise"``.
+        """
+        if on_blank not in get_args(OnBlank):
+            raise ParameterError(f"on_blank must be 'keep', 'warn' or 'raise', got {on_blank!r}")
+        spec = check_image(image, value_range, channel_axis)
+        if not self.uses_image:
+            return self.color_map(draw).apply(image, spec)
+        return _each(image, lambda one: self._augment(one, spec, draw, on_blank))
+
+    def _augment(self, image: Image, spec: ImageSpec, draw: Draw, on_blank: OnBlank) -> Image:
+        try:
+            return self.color_map(draw, ColorHistogram.of(image, spec)).apply(image, spec)
+        except NotEnoughTissueError as error:
+            if on_blank == "raise":
+                raise
+            if on_blank == "warn":
+                warnings.warn(f"tile returned unchanged: {error}", StainXformWarning, stacklevel=2)
+            return image.clone() if is_tensor(image) else image.copy(order="C")
+
+    @classmethod
+    def preset(cls, name: str, **others: Any) -> Self:
+        """The published strengths by name, see :mod:`stainxform.augment.presets`.
+
+        Parameters
+        ----------
+        name : "light", "strong", ...
+        **others : parameters that the preset does not set.
+
+        Raises ParameterError for an unknown preset, and for a parameter that the preset sets.
+        """
+        presets = PRESETS.get(cls.name, {})
+        if name not in presets:
+            raise ParameterError(f"{cls.__name__} has no preset {name!r}; it has: {', '.join(presets) or 'none'}")
+        parameters = presets[name].parameters
+        twice = sorted(parameters.keys() & others.keys())
+        if twice:
+            raise ParameterError(
+                f"the preset {name!r} sets {', '.join(twice)}; leave it out, or give all ranges instead"
+            )
+        return cls(**parameters, **others)
+
+    def _set(self, **values: Any) -> None:
+        """Set fields while being made: frozen dataclasses have no other way."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _check_intervals(self, lowest: float, highest: float, *names: str) -> None:
+        """Make (low, high) pairs of floats of the fields ``names``: JSON brings lists."""
+        self._set(**{name: interval(name, getattr(self, name), lowest, highest) for name in names})
+
+    def _check_choice(self, name: str, choices: Sequence[str]) -> None:
+        if getattr(self, name) not in choices:
+            raise ParameterError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+
+    def _colors(self, histogram: ColorHistogram | None) -> ColorHistogram:
+        if histogram is None:
+            raise ParameterError(f"{type(self).__name__} needs the colors of the image: pass ColorHistogram.of(image)")
+        return histogram
+
+
+def interval(name: str, value: Any, lowest: float, highest: float) -> Interval:
+    """``value`` as (low, high) within ``lowest`` to ``highest``; ParameterError if it is not that."""
+    try:
+        low, high = (float(bound) for bound in value)
+    except (TypeError, ValueError):
+        raise ParameterError(f"{name} must be two numbers (low, high), got {value!r}") from None
+    if not lowest <= low <= high <= highest:
+        raise ParameterError(f"{name} must be (low, high) with {lowest:g} <= low <= high <= {highest:g}, got {value!r}")
+    return low, high
+
+
+def draw_each(rng: Rng, intervals: Mapping[str, Interval]) -> dict[str, float]:
+    """One uniform number from each interval, in order."""
+    return {name: float(rng.uniform(low, high)) for name, (low, high) in intervals.items()}
+
+
+def per_stain(stains: str, **values: T) -> dict[str, T]:
+    """The same value for every stain: "he" and sigma=v make ``{"sigma_h": v, "sigma_e": v}``."""
+    return {f"{kind}_{stain}": value for kind, value in values.items() for stain in stains}
+
+
+def _each(image: Image, function: Callable[[Image], Image]) -> Image:
+    """Apply a function of one image to an image, or to each image of a batch."""
+    if len(image.shape) == 3:
+        return function(image)
+    if is_tensor(image):
+        import torch
+
+        plain = image.as_subclass(torch.Tensor)
+        parts = [function(one) for one in plain.flatten(0, -4)]
+        return rewrap(torch.stack(parts).reshape(plain.shape) if parts else plain.clone(), image)
+    result = np.empty_like(image, order="C")
+    for index in np.ndindex(*image.shape[:-3]):
+        result[index] = function(image[index])
+    return result

@@ -1,0 +1,43 @@
+"""Color spaces of stain concentrations, in which HED augmentation and stain jitter are affine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stainxform.color import ColorSpace, OpticalDensity, Planes, mix, namespace
+
+
+@dataclass(frozen=True)
+class ReversibleDensity(OpticalDensity):
+    """Optical density whose inverse subtracts the offset again, so that there and back changes nothing."""
+
+    def to_rgb(self, planes: Planes) -> Planes:
+        """Optical density to RGB planes, unclipped."""
+        return super().to_rgb(planes) - self.offset / 255.0
+
+
+@dataclass(frozen=True, eq=False)
+class Concentrations(ColorSpace):
+    """Amounts of three stains: optical density = stains @ concentrations.
+
+    Parameters
+    ----------
+    stains : float64 ``(3, 3)``, one stain's optical density (red, green, blue) in each column.
+    density : the optical-density convention.
+    positive : set negative concentrations to 0: colors that the three stains cannot mix do not come back.
+    """
+
+    stains: np.ndarray
+    density: ColorSpace
+    positive: bool = False
+
+    def from_rgb(self, planes: Planes) -> Planes:
+        """RGB planes in [0, 1] to three concentrations."""
+        amounts = mix(np.linalg.inv(self.stains), self.density.from_rgb(planes))
+        return namespace(amounts).clip(amounts, 0, None) if self.positive else amounts
+
+    def to_rgb(self, planes: Planes) -> Planes:
+        """Three concentrations to RGB planes, unclipped."""
+        return self.density.to_rgb(mix(self.stains, planes))

@@ -1,0 +1,125 @@
+"""Stain-concentration jitter, as in StainTools (MIT) and in its many descendants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stainxform.augment.base import Augmentation, Draw, Interval, Rng, draw_each, per_stain
+from stainxform.augment.spaces import Concentrations, ReversibleDensity
+from stainxform.color import Planes, namespace
+from stainxform.errors import NotEnoughTissueError, ParameterError
+from stainxform.histogram import ColorHistogram
+from stainxform.maps import ChannelAffineMap, ColorMap
+from stainxform.normalizers.registry import normalizer_class
+from stainxform.references import complement_stains, stain_angles, stain_matrix_of
+from stainxform.stain_tools import estimate_stain_matrix
+from stainxform.stains import MIN_STAIN_ANGLE
+from stainxform.tissue import is_blank, tissue_planes
+
+_DENSITY = ReversibleDensity(io=240, offset=1)
+"""Macenko's; the offset is taken away again, so that a neutral draw changes nothing."""
+
+_STAINS = "he"
+
+
+@dataclass(frozen=True)
+class TissueMap(ColorMap):
+    """``inner`` for the colors of tissue; glass and black stay."""
+
+    inner: ColorMap
+
+    def evaluate(self, planes: Planes) -> Planes:
+        """RGB planes, mapped where they are tissue."""
+        return namespace(planes).where(tissue_planes(planes), self.inner.evaluate(planes), planes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StainJitter(Augmentation):
+    """Scale and shift the concentration of the image's own hematoxylin and eosin: c' = c (1 + sigma) + bias.
+
+    Parameters
+    ----------
+    sigma, bias : (low, high), within -1..1; drawn for each stain by itself. The bias is an optical density, natural
+        logarithm.
+    estimator : the method that estimates the image's stain matrix: any registered one that has stain vectors.
+    stain_matrix : instead of an estimate: the name of published stains ("he", "hdab", ..., see
+        :func:`stainxform.references.reference_stains`), or three rows (red, green, blue) of two optical densities,
+        which are scaled to unit length.
+    residual : keep what the two stains cannot explain (pigment, blood, ink; a neutral draw then changes nothing), or
+        drop it, which moves every color into the plane of the two stains, as StainTools does.
+    tissue_only : leave glass and black as they are (StainTools' default).
+    """
+
+    sigma: Interval = (-0.05, 0.05)
+    bias: Interval = (-0.05, 0.05)
+    estimator: str = "macenko"
+    stain_matrix: str | tuple[tuple[float, ...], ...] | None = None
+    residual: bool = True
+    tissue_only: bool = True
+
+    name: ClassVar[str] = "stain_jitter"
+    title: ClassVar[str] = "Scaled and shifted hematoxylin and eosin, with the image's own stain vectors"
+    source: ClassVar[str] = "StainTools (Byfield 2018); Macenko et al., ISBI 2009, for the stain vectors"
+
+    def __post_init__(self) -> None:
+        self._check_intervals(-1, 1, "sigma", "bias")
+        if self.stain_matrix is not None:
+            checked = _two_stains(self.stain_matrix)
+            if not isinstance(self.stain_matrix, str):
+                self._set(stain_matrix=tuple(map(tuple, checked.tolist())))
+        if "stain_matrix" not in {field.name for field in fields(normalizer_class(self.estimator))}:
+            raise ParameterError(f"estimator must be a method that estimates stain vectors, got {self.estimator!r}")
+
+    @property
+    def uses_image(self) -> bool:
+        """Its stain vectors are estimated, unless they are given."""
+        return self.stain_matrix is None
+
+    @property
+    def neutral(self) -> Draw | None:
+        """No scale, no shift; none if the residual is dropped."""
+        return per_stain(_STAINS, sigma=0.0, bias=0.0) if self.residual else None
+
+    def sample(self, rng: Rng) -> dict[str, float]:
+        """Draw ``sigma_h``, ``sigma_e``, ``bias_h``, ``bias_e``."""
+        return draw_each(rng, per_stain(_STAINS, sigma=self.sigma, bias=self.bias))
+
+    def color_map(self, draw: Draw, histogram: ColorHistogram | None = None) -> ColorMap:
+        """The map of a draw for an image with these colors; raises NotEnoughTissueError if it shows no two stains."""
+        space = Concentrations(complement_stains(self._stains(histogram)), _DENSITY)
+        scale = [1 + draw["sigma_h"], 1 + draw["sigma_e"], float(self.residual)]
+        jitter = ChannelAffineMap(space, np.array(scale), np.array([draw["bias_h"], draw["bias_e"], 0.0]))
+        return TissueMap(jitter) if self.tissue_only else jitter
+
+    def _stains(self, histogram: ColorHistogram | None) -> np.ndarray:
+        if self.stain_matrix is not None:
+            return _two_stains(self.stain_matrix)
+        histogram = self._colors(histogram)
+        if is_blank(histogram):
+            raise NotEnoughTissueError("too little tissue to estimate stain vectors from")
+        return estimate_stain_matrix(_image_of(histogram), self.estimator)
+
+
+def _two_stains(stains: Any) -> np.ndarray:
+    """Unit columns of hematoxylin and eosin; ParameterError if that is not what ``stains`` are."""
+    try:
+        matrix = stain_matrix_of(stains if isinstance(stains, str) else np.array(stains, np.float64))
+    except (TypeError, ValueError) as error:  # rows of different lengths, or no numbers
+        raise ParameterError(f"stain_matrix is not valid: {error}") from None
+    if matrix.shape[1] != 2:
+        raise ParameterError(f"stain_matrix must hold 2 stains, got {matrix.shape[1]}")
+    unit = matrix / np.linalg.norm(matrix, axis=0)
+    if stain_angles(unit[:, :1], unit[:, 1:]) < MIN_STAIN_ANGLE:
+        raise ParameterError(
+            f"the stains of stain_matrix must be {MIN_STAIN_ANGLE:g} degrees apart, got {matrix.tolist()}"
+        )
+    return np.asarray(unit)
+
+
+def _image_of(histogram: ColorHistogram) -> np.ndarray:
+    """An image ``(1, N, 3)`` with these colors."""
+    colors = np.rint(histogram.colors * 255).astype(np.uint8) if histogram.eight_bit else histogram.colors
+    return np.repeat(colors.T, histogram.counts, axis=0)[None]

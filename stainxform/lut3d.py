@@ -1,0 +1,297 @@
+"""3D lookup tables: any color map baked into a grid of colors, and ``.cube`` files for other viewers and editors.
+
+A table is an approximation, by how much :func:`bake_error` measures, except at its nodes: with 256 of them every 8-bit
+color is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise, product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from stainxform._optional import is_tensor
+from stainxform.color import Planes, as_index, constant, namespace
+from stainxform.errors import ModelFileError, ParameterError
+from stainxform.histogram import ColorHistogram, weighted_percentile
+from stainxform.maps import ColorMap, ImageMap
+from stainxform.modelfile import atomic_write
+from stainxform.sources import iterate
+
+if TYPE_CHECKING:
+    from stainxform.normalizers.base import Normalizer
+
+Interpolation = Literal["tetrahedral", "trilinear"]
+
+Domain = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Colors of the first and of the last node."""
+
+_UNIT: Domain = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+MOST_NODES = 256
+"""The most that the ``.cube`` format allows."""
+
+OVERSHOOT = 0.5
+"""Baked colors may leave 0..1 by this much. Clipped at the nodes, a map would be wrong in every cell in which it leaves
+the displayable range, which bright glass does; without any limit, so would one that runs away where no tissue is.
+"""
+
+RANDOM_COLORS = 1 << 18
+"""Colors that :func:`bake_error` draws."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lut3DMap(ColorMap):
+    """A color map given by its values on a regular grid of colors.
+
+    Parameters
+    ----------
+    table : float ``(N, N, N, 3)``, N from 2 to 256, indexed by red, green, blue.
+    interpolation : between the nodes, "tetrahedral" (of four nodes; mostly closer to our maps, see
+        ``docs/results/lut_error.md``) or "trilinear" (of eight).
+    domain : colors of the first and of the last node; colors outside are clamped.
+
+    Raises ParameterError for a table of another shape, an unknown interpolation or an empty domain.
+    """
+
+    table: np.ndarray
+    interpolation: Interpolation = "tetrahedral"
+    domain: Domain = _UNIT
+
+    def __post_init__(self) -> None:
+        shape = self.table.shape
+        if shape != (*shape[:1] * 3, 3) or not 2 <= shape[0] <= MOST_NODES or self.table.dtype.kind != "f":
+            raise ParameterError(
+                f"a table holds floats (N, N, N, 3) with N from 2 to {MOST_NODES}, got {self.table.dtype} {shape}"
+            )
+        if self.interpolation not in get_args(Interpolation):
+            raise ParameterError(f"interpolation must be 'tetrahedral' or 'trilinear', got {self.interpolation!r}")
+        if not all(low < high for low, high in zip(*self.domain)):
+            raise ParameterError(f"the domain must be (low, high) with low < high in each channel, got {self.domain}")
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of each axis."""
+        return len(self.table)
+
+    def evaluate(self, planes: Planes) -> Planes:
+        """Interpolate RGB planes. Gradients flow to the colors; at a node they are those of the cell above it."""
+        xp, last, strides = namespace(planes), self.nodes - 1, (self.nodes**2, self.nodes, 1)
+        index, fractions = 0, []
+        for plane, low, high, stride in zip(planes, *self.domain, strides):
+            position = xp.clip((plane - low) * (last / (high - low)), 0, last)
+            cell = xp.clip(xp.floor(position), 0, last - 1)
+            index = index + as_index(cell) * stride
+            fractions.append(position - cell)
+        interpolate = _tetrahedral if self.interpolation == "tetrahedral" else _trilinear
+        return interpolate(_Nodes(self.table, planes), index, fractions, strides)
+
+
+class _Nodes:
+    """Reads nodes of a table as colors like ``planes``. The table is not converted, except for torch."""
+
+    def __init__(self, table: np.ndarray, planes: Planes):
+        # By channel: arithmetic on contiguous planes is several times as fast as on triples.
+        channels = np.moveaxis(table, -1, 0).reshape(3, -1)
+        self._channels = constant(channels, planes) if is_tensor(planes) else channels
+        self._dtype = planes.dtype
+
+    def __getitem__(self, index: Any) -> Planes:
+        if is_tensor(index):
+            return self._channels[:, index]
+        return np.stack([channel[index].astype(self._dtype, copy=False) for channel in self._channels])
+
+
+def _trilinear(nodes: _Nodes, index: Any, fractions: list[Planes], strides: Sequence[int]) -> Planes:
+    """Linear along blue, then green, then red."""
+    corners = [nodes[index + sum(offset)] for offset in product(*((0, stride) for stride in strides))]
+    for fraction in reversed(fractions):
+        corners = [low + fraction * (high - low) for low, high in zip(corners[::2], corners[1::2])]
+    return corners[0]
+
+
+def _tetrahedral(nodes: _Nodes, index: Any, fractions: list[Planes], strides: Sequence[int]) -> Planes:
+    """Along the edges of the cell from its lowest to its highest corner, the axis of the largest fraction first.
+
+    Kasson et al., "Performing color space conversions with three-dimensional linear interpolation", J. Electronic
+    Imaging 4(3), 1995.
+    """
+    xp = namespace(fractions[0])
+    (r, g, b), (red, green, blue) = fractions, strides
+    most, least = xp.maximum(xp.maximum(r, g), b), xp.minimum(xp.minimum(r, g), b)
+    middle = xp.maximum(xp.minimum(r, g), xp.minimum(xp.maximum(r, g), b))
+    # Where two fractions are equal, any order of their axes gives the same color.
+    first = xp.where(r == most, red, xp.where(g == most, green, blue))
+    third = xp.where(b == least, blue, xp.where(g == least, green, red))
+    corners = [nodes[i] for i in (index, index + first, index + sum(strides) - third, index + sum(strides))]
+    steps = [high - low for low, high in pairwise(corners)]
+    return corners[0] + most * steps[0] + middle * steps[1] + least * steps[2]
+
+
+def bake(color_map: ImageMap, nodes: int = 33, interpolation: Interpolation = "tetrahedral") -> Lut3DMap:
+    """Evaluate a color map on a grid, as float32, unclipped but for OVERSHOOT.
+
+    Parameters
+    ----------
+    color_map : any ColorMap, for example ``normalizer.map_for(image)`` of a pointwise method.
+    nodes : of each axis, 2 to 256. Usual are 17, 33 and 65; with 256 nodes, 200 MB, 8-bit images come out bit-equal.
+    interpolation : see :class:`Lut3DMap`.
+
+    Raises
+    ------
+    ParameterError : a map that looks at more than a pixel's own color, or a number of nodes that makes no sense.
+    """
+    if not isinstance(color_map, ColorMap):
+        raise ParameterError(
+            f"a {type(color_map).__name__} is no function of color alone and has no 3D LUT; "
+            "distill the normalizer into a StainNet, and bake that"
+        )
+    if not isinstance(nodes, int) or not 2 <= nodes <= MOST_NODES:
+        raise ParameterError(f"nodes must be an integer from 2 to {MOST_NODES}, got {nodes!r}")
+    ramp = np.arange(nodes, dtype=np.float32) / np.float32(nodes - 1)
+    channels = np.empty((3, nodes, nodes, nodes), np.float32)
+    for red in range(nodes):
+        colors = np.stack(np.broadcast_arrays(ramp[red], ramp[:, None], ramp))
+        channels[:, red] = np.clip(color_map.evaluate(colors), -OVERSHOOT, 1 + OVERSHOOT)
+    return Lut3DMap(np.moveaxis(channels, 0, -1), interpolation)
+
+
+def bake_center(
+    normalizer: Normalizer, images: Any, nodes: int = 33, interpolation: Interpolation = "tetrahedral"
+) -> Lut3DMap:
+    """The one table that takes another center to the normalizer's.
+
+    Parameters
+    ----------
+    normalizer : fitted on our center.
+    images : tiles of the other center, or of one of its slides: arrays, a folder, a glob pattern, files.
+    nodes, interpolation : see :func:`bake`.
+
+    Raises
+    ------
+    ParameterError : a normalizer whose maps look at more than a pixel's own color.
+    NotEnoughTissueError : too little tissue to estimate from.
+    """
+    return bake(normalizer.map_for_tiles(images), nodes, interpolation)
+
+
+@dataclass(frozen=True)
+class BakeError:
+    """How far a table is from its map, in levels of 255: the largest of three channels, over colors."""
+
+    max: float
+    mean: float
+    p99: float
+
+
+def bake_error(color_map: ColorMap, lut: ColorMap, images: Any = None, *, seed: int = 0) -> BakeError:
+    """Measure a table against its map, in float64, both clipped to the displayable range but not rounded.
+
+    Parameters
+    ----------
+    color_map : the closed form.
+    lut : what stands in for it.
+    images : the colors to measure on, each as often as it occurs; None: 2^18 random 8-bit colors.
+    seed : of the random colors.
+
+    Raises ParameterError if the images hold no pixel.
+    """
+    if images is None:
+        colors = np.random.default_rng(seed).integers(0, 256, (1, RANDOM_COLORS, 3), dtype=np.uint8)
+        histogram = ColorHistogram.of(colors)
+    else:
+        histogram = ColorHistogram.pool(ColorHistogram.of(image) for image in iterate(images))
+    if not histogram.total:
+        raise ParameterError("there is no color to measure on; pass images with pixels")
+    wanted, found = (np.clip(one.evaluate(histogram.colors), 0, 1) for one in (color_map, lut))
+    error = 255 * np.abs(found - wanted).max(axis=0)
+    return BakeError(
+        max=float(error.max()),
+        mean=float((error * histogram.counts).sum() / histogram.total),
+        p99=weighted_percentile(error, histogram.counts, 99),
+    )
+
+
+_MOST_BYTES = 1 << 30
+_LONGEST_TITLE = 240
+
+
+def write_cube(path: str | Path, lut: Lut3DMap, title: str = "stainxform") -> None:
+    """Write a table as an Adobe/Resolve ``.cube`` file, with 8 decimals, atomically.
+
+    Parameters
+    ----------
+    path : usually ends in ``.cube``.
+    lut : a table of any size; many programs read at most 65 nodes. The format says nothing of interpolation.
+    title : shown by some programs; printable ASCII without quotes.
+
+    Raises ParameterError for a title that the format cannot hold, or a table that is not finite.
+    """
+    if not (title.isascii() and title.isprintable()) or '"' in title or len(title) > _LONGEST_TITLE:
+        raise ParameterError(f"the title must be printable ASCII without quotes, of at most 240 characters: {title!r}")
+    if not np.isfinite(lut.table).all():
+        raise ParameterError("the table holds NaN or infinite values and cannot be written")
+    low, high = (" ".join(f"{value:.8f}" for value in corner) for corner in lut.domain)
+    head = f'TITLE "{title}"\nLUT_3D_SIZE {lut.nodes}\nDOMAIN_MIN {low}\nDOMAIN_MAX {high}\n'
+    slabs = ("".join(map("%.8f %.8f %.8f\n".__mod__, _rows(lut.table[:, :, blue]))) for blue in range(lut.nodes))
+    atomic_write(path, b"".join(text.encode() for text in chain([head], slabs)))
+
+
+def _rows(slab: np.ndarray) -> Iterator[tuple[float, ...]]:
+    """Colors of one blue ``(red, green, 3)`` in the order of the file: red changes fastest."""
+    return map(tuple, slab.swapaxes(0, 1).reshape(-1, 3).tolist())
+
+
+def read_cube(path: str | Path, interpolation: Interpolation = "tetrahedral") -> Lut3DMap:
+    """Read an Adobe/Resolve ``.cube`` file.
+
+    Raises ModelFileError for a file that is missing, truncated, of one dimension, too large or no ``.cube`` file.
+    """
+    try:
+        if Path(path).stat().st_size > _MOST_BYTES:
+            raise ValueError("it is larger than a table can be")
+        with open(path, encoding="utf-8-sig") as file:
+            table, domain = _parse(file)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ModelFileError(f"cannot read {path} as a 3D .cube file ({reason}); export it again") from error
+    return Lut3DMap(table, interpolation, domain)
+
+
+def _parse(file: Iterable[str]) -> tuple[np.ndarray, Domain]:
+    """Header, then one color a line; ValueError for anything else."""
+    lines = (line for line in file if line.strip() and not line.lstrip().startswith("#"))
+    nodes, low, high, color = 0, *_UNIT, ""
+    for line in lines:
+        keyword, *values = line.split()
+        if keyword == "LUT_3D_SIZE":
+            nodes = int(" ".join(values))
+        elif keyword == "LUT_3D_INPUT_RANGE":
+            first, last = map(float, values)
+            low, high = (first,) * 3, (last,) * 3
+        elif keyword in ("DOMAIN_MIN", "DOMAIN_MAX"):
+            red, green, blue = map(float, values)
+            low, high = ((red, green, blue), high) if keyword == "DOMAIN_MIN" else (low, (red, green, blue))
+        elif keyword != "TITLE":
+            color = line
+            break
+    if not 2 <= nodes <= MOST_NODES:
+        raise ValueError(f"LUT_3D_SIZE is missing or not from 2 to {MOST_NODES}")
+    if not all(-np.inf < first < last < np.inf for first, last in zip(low, high)):
+        raise ValueError(f"its domain is empty: {low} to {high}")
+    if not color:
+        raise ValueError("it holds no colors")
+    rows = np.loadtxt(chain([color], lines), np.float32, comments=None, ndmin=2, max_rows=nodes**3 + 1)
+    if rows.shape[1] != 3:
+        raise ValueError(f"its colors have {rows.shape[1]} values, not 3")
+    if len(rows) != nodes**3:
+        count = "more" if len(rows) > nodes**3 else len(rows)
+        raise ValueError(f"it holds {count} colors, not the {nodes**3} of {nodes} nodes")
+    if not np.isfinite(rows).all():
+        raise ValueError("it holds NaN or infinite values")
+    channels = np.ascontiguousarray(rows.T).reshape(3, nodes, nodes, nodes)  # blue, green, red
+    return np.moveaxis(channels.swapaxes(1, 3), 0, -1), (low, high)

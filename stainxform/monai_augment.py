@@ -1,0 +1,228 @@
+"""MONAI's random transforms, one for each augmentation; users import them from :mod:`stainxform.monai`.
+
+>>> from stainxform.monai import RandHEDd  # doctest: +SKIP
+>>> train = Compose([load, RandHEDd(["image", "context"], preset="light", prob=0.5)])  # doctest: +SKIP
+
+Arguments are given by keyword, and are JSON-able:
+``{"_target_": "stainxform.monai.RandHSVd", "keys": "image", "preset": "strong"}``. One draw serves all keys. Every
+worker of ``monai.data.DataLoader`` draws differently; with torch's own DataLoader pass
+``worker_init_fn=monai.data.utils.worker_init_fn``, or all workers draw the same.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Hashable, Mapping
+from typing import Any, ClassVar, Self, get_args
+
+import numpy as np
+
+from stainxform._augment_hosts import build, parameter_names, transform_doc, transform_name
+from stainxform._optional import require
+from stainxform.augment import AUGMENTATIONS, Augmentation
+from stainxform.errors import InvalidImageError, ParameterError
+from stainxform.images import ValueRange, check_range
+from stainxform.normalizers.base import OnBlank
+
+require("monai.transforms", "monai")
+
+from monai.config.type_definitions import KeysCollection, NdarrayOrTensor  # noqa: E402
+from monai.data.meta_obj import get_track_meta  # noqa: E402
+from monai.data.meta_tensor import MetaTensor  # noqa: E402
+from monai.transforms.transform import MapTransform, Randomizable, RandomizableTransform  # noqa: E402
+from monai.utils.enums import TransformBackends  # noqa: E402
+
+__all__ = [
+    "RandBrightnessContrast",
+    "RandBrightnessContrastD",
+    "RandBrightnessContrastDict",
+    "RandBrightnessContrastd",
+    "RandHED",
+    "RandHEDD",
+    "RandHEDDict",
+    "RandHEDd",
+    "RandHSV",
+    "RandHSVD",
+    "RandHSVDict",
+    "RandHSVd",
+    "RandStainGrayscale",
+    "RandStainGrayscaleD",
+    "RandStainGrayscaleDict",
+    "RandStainGrayscaled",
+    "RandStainJitter",
+    "RandStainJitterD",
+    "RandStainJitterDict",
+    "RandStainJitterd",
+    "RandStainNA",
+    "RandStainNAD",
+    "RandStainNADict",
+    "RandStainNAd",
+    "RandStainStyle",
+    "RandStainStyleD",
+    "RandStainStyleDict",
+    "RandStainStyled",
+]
+
+_PUBLIC = "stainxform.monai"
+
+_ARGUMENTS = """    prob : probability of applying it.
+    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
+        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
+    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+        ("warn"), or raises NotEnoughTissueError ("raise").
+"""
+
+_KEYS = """    keys : one key or several, of the images; all get the same draw.
+"""
+
+_ALLOW_MISSING = """    allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
+"""
+
+
+def single_image(img: NdarrayOrTensor) -> NdarrayOrTensor:
+    """The image ``(3, H, W)`` that a transform was given, without meta where MONAI is told not to track any.
+
+    Raises InvalidImageError for a volume or a batch.
+    """
+    if getattr(img, "ndim", 3) != 3:
+        raise InvalidImageError(
+            f"expected one channel-first RGB image (3, H, W), got shape {tuple(img.shape)}; "
+            "pass the slices of a volume, or the images of a batch, one by one"
+        )
+    return img.as_tensor() if isinstance(img, MetaTensor) and not get_track_meta() else img
+
+
+class RandAugmentation(RandomizableTransform):
+    """Draw from an augmentation, and apply the draw, with a probability. The base of the transforms below."""
+
+    backend = [TransformBackends.TORCH, TransformBackends.NUMPY]
+
+    kind: ClassVar[type[Augmentation]]
+    """The augmentation."""
+
+    def __init__(
+        self,
+        *,
+        prob: float = 0.5,
+        value_range: ValueRange = (0, 255),
+        on_blank: OnBlank = "keep",
+        **parameters: Any,
+    ) -> None:
+        super().__init__(prob)
+        if on_blank not in get_args(OnBlank):
+            raise ParameterError(f"on_blank must be 'keep', 'warn' or 'raise', got {on_blank!r}")
+        self.augmentation = build(self.kind, parameters)
+        self.value_range = check_range(value_range)
+        self.on_blank = on_blank
+        self.draw: dict[str, float] | None = None
+
+    def randomize(self, data: Any = None) -> None:
+        """Decide whether to apply the augmentation, and draw: ``self.draw`` is None if it is not applied."""
+        super().randomize(None)
+        self.draw = self.augmentation.sample(self.R) if self._do_transform else None
+
+    def __call__(self, img: NdarrayOrTensor, randomize: bool = True) -> NdarrayOrTensor:
+        """Augment one image.
+
+        Parameters
+        ----------
+        img : ``(3, H, W)`` numpy array, tensor or MetaTensor; uint8 in 0..255, or float in ``value_range``.
+        randomize : draw anew; otherwise the last draw is used.
+
+        Returns
+        -------
+        image of the same type, shape, dtype, device, meta and applied_operations; ``img`` itself if it is left out.
+
+        Raises
+        ------
+        InvalidImageError : a volume, a batch, another number of channels, NaN, or values far outside ``value_range``.
+        NotEnoughTissueError : a blank image, with ``on_blank="raise"``.
+        """
+        img = single_image(img)
+        if randomize:
+            self.randomize()
+        if self.draw is None:
+            return img
+        return self.augmentation(img, self.draw, value_range=self.value_range, channel_axis=-3, on_blank=self.on_blank)
+
+
+class RandAugmentationd(Randomizable, MapTransform):
+    """Dictionary form of :class:`RandAugmentation`: one draw for the images under all ``keys``."""
+
+    backend = RandAugmentation.backend
+
+    array: ClassVar[type[RandAugmentation]]
+    """The array form."""
+
+    def __init__(self, keys: KeysCollection, *, allow_missing_keys: bool = False, **arguments: Any) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.augment = self.array(**arguments)
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> Self:
+        """Seed; the same seed gives the draws of the array form."""
+        super().set_random_state(seed, state)
+        self.augment.set_random_state(seed, state)
+        return self
+
+    def randomize(self, data: Any = None) -> None:
+        """Decide and draw, for all keys."""
+        self.augment.randomize()
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a new dictionary with the images under ``keys`` augmented and everything else as it was."""
+        d = dict(data)
+        self.randomize()
+        for key in self.key_iterator(d):
+            d[key] = self.augment(d[key], randomize=False)
+        return d
+
+
+_Dictionary = type[RandAugmentationd]
+
+
+def _signature(*bases: type, names: tuple[str, ...]) -> inspect.Signature:
+    """The true arguments, for ``help`` and completion, in place of ``**parameters``."""
+    named = {
+        n: p for base in bases for n, p in inspect.signature(base).parameters.items() if p.kind is not p.VAR_KEYWORD
+    }
+    own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names]
+    first = [p for p in named.values() if p.kind is not p.KEYWORD_ONLY]
+    return inspect.Signature([*first, *own, *(p for p in named.values() if p.kind is p.KEYWORD_ONLY)])
+
+
+def _of(name: str) -> tuple[type[RandAugmentation], _Dictionary, _Dictionary, _Dictionary]:
+    """The transforms for one augmentation: array form, and dictionary form three times."""
+    kind, title = AUGMENTATIONS[name], transform_name(name)
+    names = parameter_names(kind)
+    array = type(
+        title,
+        (RandAugmentation,),
+        {
+            "__module__": _PUBLIC,
+            "__doc__": transform_doc(kind, "", _ARGUMENTS),
+            "__signature__": _signature(RandAugmentation, names=names),
+            "kind": kind,
+        },
+    )
+    dictionary = type(
+        f"{title}d",
+        (RandAugmentationd,),
+        {
+            "__module__": _PUBLIC,
+            "__doc__": transform_doc(kind, _KEYS, _ARGUMENTS + _ALLOW_MISSING),
+            "__signature__": _signature(RandAugmentationd, RandAugmentation, names=names),
+            "array": array,
+        },
+    )
+    return array, dictionary, dictionary, dictionary
+
+
+RandBrightnessContrast, RandBrightnessContrastd, RandBrightnessContrastD, RandBrightnessContrastDict = _of(
+    "brightness_contrast"
+)
+RandHED, RandHEDd, RandHEDD, RandHEDDict = _of("hed")
+RandHSV, RandHSVd, RandHSVD, RandHSVDict = _of("hsv")
+RandStainGrayscale, RandStainGrayscaled, RandStainGrayscaleD, RandStainGrayscaleDict = _of("grayscale")
+RandStainJitter, RandStainJitterd, RandStainJitterD, RandStainJitterDict = _of("stain_jitter")
+RandStainNA, RandStainNAd, RandStainNAD, RandStainNADict = _of("randstainna")
+RandStainStyle, RandStainStyled, RandStainStyleD, RandStainStyleDict = _of("style")

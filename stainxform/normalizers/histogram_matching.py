@@ -1,0 +1,78 @@
+"""Histogram matching: a baseline that knows nothing of stains.
+
+Gonzalez and Woods, "Digital Image Processing", section 3.3 ("histogram specification"); the definition of
+``skimage.exposure.match_histograms``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from stainxform.errors import NotEnoughTissueError, ParameterError
+from stainxform.histogram import ColorHistogram
+from stainxform.maps import CurveMap
+from stainxform.normalizers.base import PointwiseNormalizer, array_of, pooled_histogram
+
+LEVELS = np.arange(256) / 255.0
+"""Values of the 256 bins."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HistogramMatching(PointwiseNormalizer):
+    """Give each RGB channel the cumulative histogram of the target.
+
+    Parameters
+    ----------
+    cumulative : float64 ``(3, 256)``, the fraction of the target's pixels at or below each 8-bit level; each row rises
+        to 1.
+    """
+
+    cumulative: np.ndarray
+
+    method: ClassVar[str] = "histogram_matching"
+
+    def __post_init__(self) -> None:
+        rising = (np.diff(self.cumulative, prepend=0.0) >= 0).all()
+        if not (rising and (self.cumulative[:, -1] == 1).all()):
+            raise ParameterError("cumulative must rise from 0 or more to 1 in every channel")
+
+    @classmethod
+    def fit(cls, images: Any) -> Self:
+        """Fit on the pooled pixels of ``images``.
+
+        Raises NotEnoughTissueError if there is no pixel.
+        """
+        return cls(cumulative=cumulative_histogram(pooled_histogram(images)))
+
+    def color_map(self, histogram: ColorHistogram) -> CurveMap:
+        """Each level goes to the level at which the target's cumulative histogram is the same, interpolated."""
+        curves = []
+        for source, target in zip(cumulative_histogram(histogram), self.cumulative):
+            present = np.diff(target, prepend=0.0) > 0
+            curves.append(np.interp(source, target[present], LEVELS[present]))
+        return CurveMap(np.stack(curves))
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {"cumulative": self.cumulative}
+
+    def _parameters(self) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def _from_state(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
+        return cls(cumulative=array_of(arrays, "cumulative", (3, 256)), **parameters)
+
+
+def cumulative_histogram(histogram: ColorHistogram) -> np.ndarray:
+    """Fraction of pixels at or below each 8-bit level, float64 ``(3, 256)``; float colors count as the nearest level.
+
+    Raises NotEnoughTissueError if there is no pixel.
+    """
+    if not histogram.total:
+        raise NotEnoughTissueError("there is no pixel to take a histogram of")
+    levels = np.rint(histogram.colors * 255).astype(np.intp)
+    counts = np.stack([np.bincount(channel, histogram.counts, minlength=256) for channel in levels])
+    return np.cumsum(counts, axis=1) / histogram.total
