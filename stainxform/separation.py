@@ -72,7 +72,7 @@ def lasso_pair(first: Planes, second: Planes, cosine: float) -> Planes:
     Notes
     -----
     One stain alone would be there in the amount max(b, 0). Where the other has nothing to gain then, that is the
-    solution; where either gains, the unconstrained minimum is, and it is positive.
+    solution; where both would gain, the unconstrained minimum is, and it is positive.
     """
     xp = namespace(first)
     alone_first, alone_second = xp.clip(first, 0.0, None), xp.clip(second, 0.0, None)

@@ -84,7 +84,12 @@ def process(*arguments, **options):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(
-        [sys.executable, "-m", "stainxform", *map(str, arguments)], env=environment, **pipes, **options
+        [sys.executable, "-m", "stainxform", *map(str, arguments)],
+        env=environment,
+        # A test run that was started in the background ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **pipes,
+        **options,
     )
 
 

@@ -129,16 +129,15 @@ def test_a_perfect_network_has_no_loss_where_tissue_has_one_color():
 
 
 def test_training_tells_offsets_of_tiles_that_it_has_not_seen():
-    ours = pair(n=6, size=64, centers=("a", "b"), seed=3)[0]
-    options = {"steps": 120, "batch": 4, "learning_rate": 1e-2, "validate_every": 60, "crop": 48}
+    ours, unseen = (pair(n=count, size=64, centers=("a", "b"), seed=seed)[0] for count, seed in ((6, 3), (4, 4)))
+    options = {"steps": 200, "batch": 8, "learning_rate": 1e-2, "val_fraction": 0, "validate_every": 50}
     normalizer = ColorNormNet.fit(ours, **SMALL | options)
     assert normalizer.training["offset_error"] < 5  # 10 for a network that has learned nothing
-    unseen = pair(n=4, size=64, centers=("a", "b"), seed=4)[0]
-    shift = np.array([0.0, 8.0, -8.0])
-    shifted = [ChannelAffineMap(CIELab(), np.ones(3), shift)(tile) for tile in unseen]
-    gained = np.mean([normalizer.offset(b) - normalizer.offset(a) for a, b in zip(unseen, shifted)], axis=0)
-    assert gained[0] > 2
-    assert gained[1] < -2
+    true = np.random.default_rng(0).uniform(-12, 12, (12, 2))
+    shifts = [ChannelAffineMap(CIELab(), np.ones(3), np.array([0, *offset])) for offset in true]
+    found = np.array([normalizer.offset(shift(unseen[i % 4])) for i, shift in enumerate(shifts)])
+    for channel in range(2):
+        assert np.corrcoef(true[:, channel], found[:, channel])[0, 1] > 0.8
 
 
 def test_same_seed_same_weights_and_another_seed_others(tiles, fitted):

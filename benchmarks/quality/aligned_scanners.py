@@ -6,7 +6,7 @@ with its Aperio tiles. No method sees a Hamamatsu tile before it is tested on it
 
     python benchmarks/quality/aligned_scanners.py DATA -o runs/aligned          # everything, resumable
     python benchmarks/quality/aligned_scanners.py DATA -o runs/aligned --only stainlut-nocr --folds 03
-    python benchmarks/quality/aligned_scanners.py DATA -o runs/aligned --table docs/results/aligned_scanners.md
+    python benchmarks/quality/aligned_scanners.py DATA -o runs/aligned --table docs/results.md
 
 Every (method, fold) is one JSON file in the output folder and is not run again.
 """
@@ -79,6 +79,8 @@ ABLATIONS: dict[str, tuple[str, dict, str]] = {
 
 
 CONFIGURATIONS = METHODS | ABLATIONS
+
+BEGIN, END = "<!-- aligned_scanners: begin -->", "<!-- aligned_scanners: end -->"
 
 
 def load(folder: Path) -> dict[str, np.ndarray]:
@@ -165,7 +167,7 @@ def main() -> None:
     parser.add_argument("--folds", nargs="*", default=list(FOLDS))
     parser.add_argument("--steps", type=int, default=800, help="training steps of StainLUT")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--table", type=Path, help="write the markdown table here")
+    parser.add_argument("--table", type=Path, help="put the markdown table between the marks in this file")
     arguments = parser.parse_args()
     (arguments.out / "images").mkdir(parents=True, exist_ok=True)
     import torch
@@ -191,8 +193,8 @@ def main() -> None:
     lines += ["", f"{versions}, {arguments.threads} thread(s), {arguments.steps} steps, seed 0."]
     print("\n".join(lines))
     if arguments.table:
-        arguments.table.parent.mkdir(parents=True, exist_ok=True)
-        arguments.table.write_text("\n".join(lines) + "\n")
+        before, _, rest = arguments.table.read_text().partition(BEGIN)
+        arguments.table.write_text("\n".join([before + BEGIN, "", *lines, "", END + rest.partition(END)[2]]))
 
 
 if __name__ == "__main__":
