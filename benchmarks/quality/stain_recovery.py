@@ -3,16 +3,18 @@
 Every slide is four tiles of ``stainxform.samples`` tissue, stained with two random vectors, on glass of a random color;
 all estimators see the same tiles. The error is the angle between a found and the true stain vector, in degrees.
 
-    python benchmarks/quality/stain_recovery.py                                             # 200 slides, some minutes
-    python benchmarks/quality/stain_recovery.py --table docs/results/stain_recovery.md
+    python benchmarks/quality/stain_recovery.py -o runs/recovery.jsonl            # 200 slides, some minutes, resumable
+    python benchmarks/quality/stain_recovery.py -o runs/recovery.jsonl --table docs/results/stain_recovery.md
+
+Every slide is one line of JSON in the output file and is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -100,8 +102,19 @@ def drawn_tissue(seed: int, k: int, background: float, cellularity: float) -> Ti
     return _drawn[key]
 
 
-def estimate(tiles: np.ndarray, method: str, settings: dict) -> np.ndarray:
-    return sx.estimate_stain_matrix(tiles, method, **settings)
+def run(seed: int) -> dict:
+    """Errors of both stains, or None if refused, and seconds, by condition and method."""
+    record: dict = {"seed": seed}
+    for condition, changes in CONDITIONS.items():
+        tiles, truth = slide(seed, **changes)
+        for name, (method, settings) in METHODS.items():
+            start = time.perf_counter()
+            try:
+                errors = np.diag(stain_angles(sx.estimate_stain_matrix(tiles, method, **settings), truth)).tolist()
+            except NotEnoughTissueError:
+                errors = None
+            record[f"{name}/{condition}"] = {"errors": errors, "seconds": time.perf_counter() - start}
+    return record
 
 
 def percentiles(errors: list[float]) -> str:
@@ -122,24 +135,31 @@ def rows(cell: Callable[[str, str], str]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-n", "--slides", type=int, default=200)
+    parser.add_argument("-o", "--out", type=Path, required=True, help="file of results, one JSON line a slide")
     parser.add_argument("--table", type=Path, help="write the markdown tables here")
     arguments = parser.parse_args()
-    errors: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
-    refused: dict[tuple[str, str], int] = defaultdict(int)
-    seconds: dict[str, list[float]] = defaultdict(list)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    done = arguments.out.read_text().splitlines() if arguments.out.exists() else []
+    records = {record["seed"]: record for record in map(json.loads, done)}
     for seed in range(arguments.slides):
-        for condition, changes in CONDITIONS.items():
-            tiles, truth = slide(seed, **changes)
-            for name, (method, settings) in METHODS.items():
-                start = time.perf_counter()
-                try:
-                    found = estimate(tiles, method, settings)
-                    errors[name, condition].append(np.diag(stain_angles(found, truth)))
-                except NotEnoughTissueError:
-                    refused[name, condition] += 1
-                seconds[name].append(time.perf_counter() - start)
-        if seed % 10 == 9:
-            print(f"{seed + 1} of {arguments.slides} slides", flush=True)
+        if seed not in records:
+            records[seed] = run(seed)
+            with open(arguments.out, "a") as file:
+                file.write(json.dumps(records[seed]) + "\n")
+            print(f"slide {seed + 1} of {arguments.slides}", flush=True)
+
+    def all_of(name: str, condition: str) -> list[dict]:
+        return [records[seed][f"{name}/{condition}"] for seed in range(arguments.slides)]
+
+    def errors(name: str, condition: str, stain: int) -> list[float]:
+        return [result["errors"][stain] for result in all_of(name, condition) if result["errors"]]
+
+    def refused(name: str, condition: str) -> str:
+        return f"{100 * np.mean([result['errors'] is None for result in all_of(name, condition)]):.0f}"
+
+    def seconds(name: str) -> float:
+        return float(np.median([result["seconds"] for condition in CONDITIONS for result in all_of(name, condition)]))
+
     lines = [
         "# Stain recovery",
         "",
@@ -152,10 +172,10 @@ def main() -> None:
     ]
     for k, stain in enumerate(("Hematoxylin", "Eosin")):
         lines += ["", f"## {stain}", ""]
-        lines += rows(lambda name, condition, k=k: percentiles([float(e[k]) for e in errors[name, condition]]))
+        lines += rows(lambda name, condition, k=k: percentiles(errors(name, condition, k)))
     lines += ["", "## Refused", "", "Slides on which the estimator finds a single stain and says so, in percent.", ""]
-    lines += rows(lambda name, condition: f"{100 * refused[name, condition] / arguments.slides:.0f}")
-    spent = ", ".join(f"{name} {np.median(times) * 1e3:.0f}" for name, times in seconds.items())
+    lines += rows(refused)
+    spent = ", ".join(f"{name} {seconds(name) * 1e3:.0f}" for name in METHODS)
     lines += ["", f"Median time a slide, ms, 1 thread: {spent}. stainxform {sx.__version__}, numpy {np.__version__}."]
     print("\n".join(lines))
     if arguments.table:
