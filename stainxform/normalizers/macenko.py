@@ -14,11 +14,12 @@ from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWa
 from stainxform.histogram import ColorHistogram
 from stainxform.maps import ColorMap, NonnegativeStainMap, StainMatrixMap
 from stainxform.normalizers.base import PointwiseNormalizer, array_of, pooled_histogram
+from stainxform.references import REFERENCES
 from stainxform.separation import LeastSquares, NonnegativeLasso
 from stainxform.sources import iterate
 from stainxform.stains import macenko_stain_matrix, robust_maxima
 
-REFERENCE_STAIN_MATRIX = np.array([[0.5626, 0.2159], [0.7201, 0.8012], [0.4062, 0.5581]])
+REFERENCE_STAIN_MATRIX = np.array(REFERENCES["macenko"].densities).T
 """HERef of the original MATLAB toolbox; columns hematoxylin, eosin."""
 
 REFERENCE_MAX_CONCENTRATIONS = np.array([1.9705, 1.0308])
