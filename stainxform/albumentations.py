@@ -17,8 +17,9 @@ import numpy as np
 
 from stainxform._hosts import class_doc, class_name, resolve_model
 from stainxform._optional import require
+from stainxform.blank import OnBlank
 from stainxform.errors import ParameterError
-from stainxform.normalizers.base import Normalizer, OnBlank
+from stainxform.normalizers.base import Normalizer
 
 require("albumentations", "albumentations")
 

@@ -137,6 +137,9 @@ class BackgroundDensity:
         return stack([plane * (io / 255.0) for plane, io in zip(light, self.io)])
 
 
+STAINTOOLS_DENSITY = OpticalDensity(io=255, offset=0, darkest=1, floor=1e-6)
+"""Optical density as in StainTools 2.1.2 (P. Byfield)."""
+
 _XYZ_FROM_RGB = np.array(
     [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
 )

@@ -174,6 +174,23 @@ def blocks(channels_first: np.ndarray) -> Iterator[tuple[Any, ...]]:
             yield (slice(None), *index, slice(top, top + rows))
 
 
+def each_image(image: Image, function: Callable[[Image], Image]) -> Image:
+    """Apply a function of one image to an image, or to each image of a batch by itself."""
+    if len(image.shape) == 3:
+        return function(image)
+    if is_tensor(image):
+        import torch
+
+        plain = image.as_subclass(torch.Tensor)
+        # flatten: unlike reshape(-1, ...) defined for images without pixels, too
+        parts = list(map(function, plain.flatten(0, -4)))
+        return rewrap(torch.stack(parts).reshape(plain.shape) if parts else plain.clone(), image)
+    result = np.empty_like(image, order="C")
+    for index in np.ndindex(*image.shape[:-3]):
+        result[index] = function(image[index])
+    return result
+
+
 def map_pixels(image: Image, spec: ImageSpec, evaluate: Callable[[Planes], Planes]) -> Image:
     """Apply a function of color to every pixel; the result has the type, dtype, shape and device of ``image``.
 

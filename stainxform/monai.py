@@ -19,15 +19,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 
 from stainxform._hosts import class_doc, class_name, resolve_model
 from stainxform._optional import require
-from stainxform.errors import ParameterError
+from stainxform.blank import OnBlank, check_on_blank
 from stainxform.images import ValueRange, check_image
-from stainxform.normalizers.base import Normalizer, OnBlank
+from stainxform.normalizers.base import Normalizer
 
 require("monai.transforms", "monai")
 
@@ -64,8 +64,7 @@ class StainNormalize(Transform):
     def __init__(
         self, model: str | Path | Normalizer, value_range: ValueRange = (0, 255), on_blank: OnBlank = "keep"
     ) -> None:
-        if on_blank not in get_args(OnBlank):
-            raise ParameterError(f"on_blank must be 'keep', 'warn' or 'raise', got {on_blank!r}")
+        check_on_blank(on_blank)
         check_image(np.empty((3, 0, 0), np.float32), value_range, channel_axis=-3)  # a wrong range fails now
         self.normalizer = resolve_model(model, self.method)
         self.value_range = value_range

@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Hashable, Mapping
-from typing import Any, ClassVar, Self, get_args
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from stainxform._augment_hosts import build, parameter_names, transform_doc, transform_name
 from stainxform._optional import require
 from stainxform.augment import AUGMENTATIONS, Augmentation
-from stainxform.errors import InvalidImageError, ParameterError
+from stainxform.blank import OnBlank, check_on_blank
+from stainxform.errors import InvalidImageError
 from stainxform.images import ValueRange, check_range
-from stainxform.normalizers.base import OnBlank
 
 require("monai.transforms", "monai")
 
@@ -109,8 +109,7 @@ class RandAugmentation(RandomizableTransform):
         **parameters: Any,
     ) -> None:
         super().__init__(prob)
-        if on_blank not in get_args(OnBlank):
-            raise ParameterError(f"on_blank must be 'keep', 'warn' or 'raise', got {on_blank!r}")
+        check_on_blank(on_blank)
         self.augmentation = build(self.kind, parameters)
         self.value_range = check_range(value_range)
         self.on_blank = on_blank

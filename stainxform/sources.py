@@ -137,13 +137,13 @@ def _numpy_channel_axis(shape: tuple[int, ...]) -> int | None:
 
 def _resolve(images: Any) -> Sequence[Any]:
     if isinstance(images, str | Path):
-        return _files(images)
+        return files_of(images)
     if isinstance(images, Tiles):
         return images
     if isinstance(images, np.ndarray) or is_tensor(images):
         found = [images] if images.ndim <= 3 else list(images)
     elif isinstance(images, list | tuple):
-        found = [item for entry in images for item in (_files(entry) if isinstance(entry, str | Path) else [entry])]
+        found = [item for entry in images for item in (files_of(entry) if isinstance(entry, str | Path) else [entry])]
     elif hasattr(images, "__len__") and hasattr(images, "__getitem__"):
         found = images
     elif isinstance(images, Iterable):
@@ -155,7 +155,8 @@ def _resolve(images: Any) -> Sequence[Any]:
     return found
 
 
-def _files(where: str | Path) -> list[Path]:
+def files_of(where: str | Path) -> list[Path]:
+    """Image files of a folder (all below it), a file, or a glob pattern, sorted; InvalidImageError if there are none."""
     path = Path(where)
     if path.is_dir():
         files = image_files(path)

@@ -16,6 +16,7 @@ LAYERS = [
     {"_optional"},
     {"color"},
     {"images", "separation"},
+    {"blank"},
     {"histogram"},
     {"tissue", "background"},
     {"maps", "stains", "modelfile", "references"},

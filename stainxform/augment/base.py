@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, TypeVar, get_args
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
-import numpy as np
-
-from stainxform._optional import is_tensor
 from stainxform.augment.presets import PRESETS
-from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
+from stainxform.blank import OnBlank, check_on_blank, each_unless_blank
+from stainxform.errors import ParameterError
 from stainxform.histogram import ColorHistogram
-from stainxform.images import Image, ImageSpec, ValueRange, check_image, rewrap
+from stainxform.images import Image, ValueRange, check_image
 from stainxform.maps import ColorMap
-from stainxform.normalizers.base import OnBlank
 
 T = TypeVar("T")
 
@@ -111,22 +107,15 @@ class Augmentation(ABC):
         InvalidImageError : no RGB image, NaN, or values far outside ``value_range``.
         NotEnoughTissueError : a blank tile, with ``on_blank="raise"``.
         """
-        if on_blank not in get_args(OnBlank):
-            raise ParameterError(f"on_blank must be 'keep', 'warn' or 'raise', got {on_blank!r}")
+        check_on_blank(on_blank)
         spec = check_image(image, value_range, channel_axis)
         if not self.uses_image:
             return self.color_map(draw).apply(image, spec)
-        return _each(image, lambda one: self._augment(one, spec, draw, on_blank))
 
-    def _augment(self, image: Image, spec: ImageSpec, draw: Draw, on_blank: OnBlank) -> Image:
-        try:
-            return self.color_map(draw, ColorHistogram.of(image, spec)).apply(image, spec)
-        except NotEnoughTissueError as error:
-            if on_blank == "raise":
-                raise
-            if on_blank == "warn":
-                warnings.warn(f"tile returned unchanged: {error}", StainXformWarning, stacklevel=2)
-            return image.clone() if is_tensor(image) else image.copy(order="C")
+        def augment(one: Image) -> Image:
+            return self.color_map(draw, ColorHistogram.of(one, spec)).apply(one, spec)
+
+        return each_unless_blank(image, on_blank, augment)
 
     @classmethod
     def preset(cls, name: str, **others: Any) -> Self:
@@ -188,19 +177,3 @@ def draw_each(rng: Rng, intervals: Mapping[str, Interval]) -> dict[str, float]:
 def per_stain(stains: str, **values: T) -> dict[str, T]:
     """The same value for every stain: "he" and sigma=v make ``{"sigma_h": v, "sigma_e": v}``."""
     return {f"{kind}_{stain}": value for kind, value in values.items() for stain in stains}
-
-
-def _each(image: Image, function: Callable[[Image], Image]) -> Image:
-    """Apply a function of one image to an image, or to each image of a batch."""
-    if len(image.shape) == 3:
-        return function(image)
-    if is_tensor(image):
-        import torch
-
-        plain = image.as_subclass(torch.Tensor)
-        parts = [function(one) for one in plain.flatten(0, -4)]
-        return rewrap(torch.stack(parts).reshape(plain.shape) if parts else plain.clone(), image)
-    result = np.empty_like(image, order="C")
-    for index in np.ndindex(*image.shape[:-3]):
-        result[index] = function(image[index])
-    return result

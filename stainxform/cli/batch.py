@@ -21,7 +21,7 @@ from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformEr
 from stainxform.files import SUFFIXES, read_image, write_image
 from stainxform.modelfile import ModelState
 from stainxform.normalizers.base import Normalizer
-from stainxform.sources import _files
+from stainxform.sources import files_of
 
 MAX_WORKERS = 16
 """Processes started unless told otherwise: each holds its own copy of the libraries and the model."""
@@ -81,7 +81,7 @@ def plan(inputs: Sequence[str], folder: Path, suffix: str = "") -> list[Job]:
 
 
 def _sources(where: str) -> Iterator[tuple[Path, Path]]:
-    for file in _files(where):
+    for file in files_of(where):
         yield file, file.relative_to(where) if Path(where).is_dir() else Path(file.name)
 
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stainxform._optional import is_tensor
 from stainxform._version import __version__
-from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterError, StainXformWarning
+from stainxform.blank import OnBlank, check_on_blank, each_unless_blank
+from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterError
 from stainxform.histogram import ColorHistogram
-from stainxform.images import Image, ImageSpec, ValueRange, check_image, rewrap
+from stainxform.images import Image, ImageSpec, ValueRange, check_image
 from stainxform.maps import ColorMap, ImageMap
 from stainxform.modelfile import ModelState, read_model, write_model
 from stainxform.sources import iterate
 from stainxform.tissue import MIN_TISSUE, is_blank, tissue_fraction
-
-OnBlank = Literal["keep", "warn", "raise"]
 
 
 @dataclass(frozen=True)
@@ -126,35 +123,9 @@ class Normalizer(ABC):
         InvalidImageError : no RGB image, NaN, or values far outside ``value_range``.
         NotEnoughTissueError : a blank tile, with ``on_blank="raise"``.
         """
-        if on_blank not in ("keep", "warn", "raise"):
-            raise ParameterError(f"on_blank must be 'keep', 'warn' or 'raise', got {on_blank!r}")
+        check_on_blank(on_blank)
         spec = check_image(image, value_range, channel_axis)
-        if len(image.shape) == 3:
-            return self._normalize(image, spec, on_blank)
-        if is_tensor(image):
-            return self._normalize_tensors(image, spec, on_blank)
-        result = np.empty_like(image, order="C")
-        for index in np.ndindex(*image.shape[:-3]):
-            result[index] = self._normalize(image[index], spec, on_blank)
-        return result
-
-    def _normalize_tensors(self, image: Image, spec: ImageSpec, on_blank: OnBlank) -> Image:
-        import torch
-
-        plain = image.as_subclass(torch.Tensor)
-        flat = plain.flatten(0, -4)  # unlike reshape(-1, ...) defined for images without pixels, too
-        parts = [self._normalize(one, spec, on_blank) for one in flat]
-        return rewrap(torch.stack(parts).reshape(plain.shape) if parts else plain.clone(), image)
-
-    def _normalize(self, image: Image, spec: ImageSpec, on_blank: OnBlank) -> Image:
-        try:
-            return self._checked_map(image, spec).apply(image, spec)
-        except NotEnoughTissueError as error:
-            if on_blank == "raise":
-                raise
-            if on_blank == "warn":
-                warnings.warn(f"tile returned unchanged: {error}", StainXformWarning, stacklevel=4)
-            return image.clone() if is_tensor(image) else image.copy(order="C")
+        return each_unless_blank(image, on_blank, lambda one: self._checked_map(one, spec).apply(one, spec))
 
     def _checked_map(self, image: Image, spec: ImageSpec) -> ImageMap:
         histogram = ColorHistogram.of(image, spec)

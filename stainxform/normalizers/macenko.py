@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stainxform.color import CIELab, OpticalDensity
+from stainxform.color import STAINTOOLS_DENSITY, CIELab, OpticalDensity
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
 from stainxform.histogram import ColorHistogram
 from stainxform.maps import ColorMap, NonnegativeStainMap, StainMatrixMap
@@ -49,9 +49,7 @@ DEFINITIONS = {
     # The paper's own text: decadic optical density, beta = .15, SVD of the uncentered values.
     "paper": MacenkoDefinition(OpticalDensity(io=240, offset=1), beta=0.15 * float(np.log(10)), centered=False),
     # StainTools 2.1.2 (P. Byfield): 8-bit lightness below .8, that is at most 203 of 255.
-    "staintools": MacenkoDefinition(
-        OpticalDensity(io=255, offset=0, darkest=1, floor=1e-6), beta=None, centered=True, lightest=79.8, penalty=0.01
-    ),
+    "staintools": MacenkoDefinition(STAINTOOLS_DENSITY, beta=None, centered=True, lightest=79.8, penalty=0.01),
 }
 
 

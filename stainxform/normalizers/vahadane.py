@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stainxform.color import CIELab, OpticalDensity
+from stainxform.color import STAINTOOLS_DENSITY, CIELab, OpticalDensity
 from stainxform.errors import ParameterError
 from stainxform.factorization import sparse_stain_matrix
 from stainxform.histogram import ColorHistogram
@@ -32,7 +32,7 @@ class VahadaneDefinition:
 
 DEFINITIONS = {
     # StainTools 2.1.2 (P. Byfield): lightness below .8 of 8-bit Lab, that is below 203.5 of 255.
-    "staintools": VahadaneDefinition(OpticalDensity(io=255, offset=0, darkest=1, floor=1e-6), 79.8, 0.1, 0.01),
+    "staintools": VahadaneDefinition(STAINTOOLS_DENSITY, 79.8, 0.1, 0.01),
     # The authors' MATLAB code (A. Vahadane), its normalization demo: lightness below .9 of 8-bit Lab, that is below
     # 229.5 of 255, and the same penalty twice.
     "matlab": VahadaneDefinition(OpticalDensity(io=255, offset=1), 90.0, 0.02, 0.02),
