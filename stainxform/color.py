@@ -6,11 +6,12 @@ Every function takes planes ``(3, ...)`` with red, green, blue first, as a numpy
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -66,6 +67,20 @@ def gray(planes: Planes) -> Planes:
     return red * planes[0] + green * planes[1] + blue * planes[2]
 
 
+class LogDensity(NamedTuple):
+    """A density of each channel by itself, in the form that the compiled kernels know.
+
+    density = max(-ln(max(x, lowest) * scale + offset), floor) and back x = gain * exp(-density) + shift, x in [0, 1].
+    """
+
+    scale: tuple[float, float, float]
+    offset: tuple[float, float, float]
+    gain: tuple[float, float, float]
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    lowest: float = 0.0
+    floor: float = -math.inf
+
+
 class ColorSpace(Protocol):
     """A color space that RGB can be taken to and brought back from."""
 
@@ -75,6 +90,15 @@ class ColorSpace(Protocol):
 
     def to_rgb(self, planes: Planes) -> Planes:
         """This space to RGB planes, nominally in [0, 1], unclipped."""
+        ...
+
+
+class LogarithmicSpace(ColorSpace, Protocol):
+    """A density of each channel by itself."""
+
+    @property
+    def logarithm(self) -> LogDensity:
+        """The same as numbers."""
         ...
 
 
@@ -109,6 +133,17 @@ class OpticalDensity:
         xp = namespace(planes)
         return xp.exp(-xp.clip(planes, -_MAX_EXPONENT, None)) * (self.io / 255.0)
 
+    @property
+    def logarithm(self) -> LogDensity:
+        """The same as numbers."""
+        return LogDensity(
+            scale=(255.0 / self.io,) * 3,
+            offset=(self.offset / self.io,) * 3,
+            gain=(self.io / 255.0,) * 3,
+            lowest=self.darkest / 255.0,
+            floor=-math.inf if self.floor is None else self.floor,
+        )
+
 
 @dataclass(frozen=True)
 class BackgroundDensity:
@@ -136,15 +171,26 @@ class BackgroundDensity:
         light = xp.exp(-xp.clip(planes, -_MAX_EXPONENT, None))
         return stack([plane * (io / 255.0) for plane, io in zip(light, self.io)])
 
+    @property
+    def logarithm(self) -> LogDensity:
+        """The same as numbers."""
+        red, green, blue = self.io
+        return LogDensity(
+            scale=(255.0 / (red + 1), 255.0 / (green + 1), 255.0 / (blue + 1)),
+            offset=(1 / (red + 1), 1 / (green + 1), 1 / (blue + 1)),
+            gain=(red / 255.0, green / 255.0, blue / 255.0),
+            floor=0.0,
+        )
+
 
 STAINTOOLS_DENSITY = OpticalDensity(io=255, offset=0, darkest=1, floor=1e-6)
 """Optical density as in StainTools 2.1.2 (P. Byfield)."""
 
-_XYZ_FROM_RGB = np.array(
+XYZ_FROM_RGB = np.array(
     [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
 )
-_RGB_FROM_XYZ = np.linalg.inv(_XYZ_FROM_RGB)
-_D65 = np.array([0.95047, 1.0, 1.08883])
+RGB_FROM_XYZ = np.linalg.inv(XYZ_FROM_RGB)
+D65 = np.array([0.95047, 1.0, 1.08883])
 _EPSILON = (6 / 29) ** 3
 _SLOPE = (29 / 6) ** 2 / 3
 _SRGB_KNEE = 0.0031308
@@ -158,7 +204,7 @@ class CIELab:
         """SRGB planes in [0, 1] to L*, a*, b*."""
         xp = namespace(planes)
         linear = xp.where(planes > 0.04045, ((planes + 0.055) / 1.055) ** 2.4, planes / 12.92)
-        xyz = mix(_XYZ_FROM_RGB / _D65[:, None], linear)
+        xyz = mix(XYZ_FROM_RGB / D65[:, None], linear)
         f = xp.where(xyz > _EPSILON, xp.clip(xyz, _EPSILON, None) ** (1 / 3), _SLOPE * xyz + 4 / 29)
         return stack([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
@@ -168,7 +214,7 @@ class CIELab:
         fy = (planes[0] + 16) / 116
         f = stack([fy + planes[1] / 500, fy, fy - planes[2] / 200])
         xyz = xp.where(f > 6 / 29, f * f * f, (f - 4 / 29) / _SLOPE)
-        linear = mix(_RGB_FROM_XYZ * _D65, xyz)
+        linear = mix(RGB_FROM_XYZ * D65, xyz)
         curved = 1.055 * xp.clip(linear, _SRGB_KNEE, None) ** (1 / 2.4) - 0.055
         return xp.where(linear > _SRGB_KNEE, curved, 12.92 * linear)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from stainxform import kernels, native
 from stainxform.errors import NotEnoughTissueError
 from stainxform.references import match_stains, reference_stains, stain_angles
-from stainxform.separation import lasso_pair
+from stainxform.separation import inverse_determinant, lasso_pair
 from stainxform.tissue import MIN_TISSUE_PIXELS
 
 MIN_ATOM_ANGLE = 3.0
@@ -80,10 +81,7 @@ def _minimize(atoms: np.ndarray, od: np.ndarray, weights: np.ndarray, penalty: f
     energy = float((weights * np.square(od).sum(axis=0)).sum()) / 2
     point, before, momentum = atoms, np.inf, 1.0
     for _ in range(MAX_STEPS):
-        first, second = point.T @ od - penalty
-        amounts = lasso_pair(first, second, float(point[:, 0] @ point[:, 1]))
-        weighted = weights * amounts
-        second_moments, products, mean = weighted @ amounts.T, od @ weighted.T, weighted.sum(axis=1)
+        second_moments, products, mean = _moments(point, od, weights, penalty)
         fit = ((point.T @ point) * second_moments).sum() / 2 - (point * products).sum()
         objective = float(energy + fit + penalty * mean.sum())
         if abs(before - objective) <= TOLERANCE * energy:
@@ -95,6 +93,19 @@ def _minimize(atoms: np.ndarray, od: np.ndarray, weights: np.ndarray, penalty: f
         point = _unit(stepped + (last - 1) / momentum * (stepped - atoms))
         atoms, before = stepped, objective
     return point, mean
+
+
+def _moments(
+    atoms: np.ndarray, od: np.ndarray, weights: np.ndarray, penalty: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weighted sums of a a^T, OD a^T and a, with a the amounts of each color."""
+    cosine = float(atoms[:, 0] @ atoms[:, 1])
+    if native.active():
+        return kernels.lasso_moments(od, weights, atoms, penalty, inverse_determinant(cosine))
+    first, second = atoms.T @ od - penalty
+    amounts = lasso_pair(first, second, cosine)
+    weighted = weights * amounts
+    return weighted @ amounts.T, od @ weighted.T, weighted.sum(axis=1)
 
 
 def _update(atoms: np.ndarray, second_moments: np.ndarray, products: np.ndarray) -> np.ndarray:

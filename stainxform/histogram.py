@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stainxform import kernels, native
+from stainxform.color import CIELab, ColorSpace
 from stainxform.images import Image, ImageSpec, as_numpy, check_image
+
+ON_GRID = 1e-3
+"""Floats this close to an 8-bit level, in levels, are that level: they were 8-bit once."""
+
+_LEVELS = np.tile(np.arange(256) / 255.0, (3, 1))
 
 
 @dataclass(frozen=True)
@@ -22,12 +29,13 @@ class ColorHistogram:
     ----------
     colors : float64 ``(3, K)`` in [0, 1].
     counts : int64 ``(K,)``, all positive.
-    eight_bit : whether every color lies on the 8-bit grid, so that equal colors can be merged.
+    levels : uint8 ``(3, K)``, the same colors if every one lies on the 8-bit grid, so that equal ones are merged; they
+        stand in Morton order (bits of red, green and blue interleaved), neighbors in color next to each other.
     """
 
     colors: np.ndarray
     counts: np.ndarray
-    eight_bit: bool = False
+    levels: np.ndarray | None = None
 
     @property
     def total(self) -> int:
@@ -36,27 +44,37 @@ class ColorHistogram:
 
     @classmethod
     def of(cls, image: Image, spec: ImageSpec | None = None) -> ColorHistogram:
-        """Histogram of one image or batch; uint8 colors are merged exactly, float pixels are kept one by one."""
+        """Histogram of one image or batch; 8-bit colors are merged exactly, other floats are kept one by one."""
         spec = spec or check_image(image)
-        planes = np.moveaxis(as_numpy(image), spec.channel_axis, 0).reshape(3, -1)
-        if not spec.integer:
-            colors = (planes.astype(np.float64) - spec.low) / spec.scale
-            return cls(np.clip(colors, 0, 1), np.ones(colors.shape[1], np.int64))
-        codes = planes[0].astype(np.uint32) << 16
-        codes |= planes[1].astype(np.uint32) << 8
-        codes |= planes[2]
-        codes.sort()
-        starts = np.flatnonzero(np.diff(codes, prepend=np.uint32(0xFFFFFFFF)))
-        return cls._from_codes(codes[starts], np.diff(starts, append=codes.size).astype(np.int64))
+        planes = np.moveaxis(as_numpy(image), spec.channel_axis, 0)
+        planes = planes.reshape(3, -1, planes.shape[-1]) if planes.ndim > 3 else planes
+        levels = planes if spec.integer else _levels(planes, spec)
+        if levels is not None:
+            return cls._of_levels(*_count(levels))
+        colors = (planes.reshape(3, -1).astype(np.float64) - spec.low) / spec.scale
+        return cls(np.clip(colors, 0, 1), np.ones(colors.shape[1], np.int64))
 
     @classmethod
-    def _from_codes(cls, codes: np.ndarray, counts: np.ndarray) -> ColorHistogram:
-        return cls(np.stack([codes >> 16, (codes >> 8) & 255, codes & 255]) / 255.0, counts, True)
+    def _of_levels(cls, levels: np.ndarray, counts: np.ndarray) -> ColorHistogram:
+        return cls(levels / 255.0, counts, levels)
+
+    def values(self, space: ColorSpace) -> np.ndarray:
+        """The colors in another color space, float64 ``(3, K)``."""
+        if self.levels is None:
+            return np.asarray(space.from_rgb(self.colors))
+        if isinstance(space, CIELab) and native.active():
+            return kernels.lab_of_levels(self.levels)
+        if hasattr(space, "logarithm"):  # each channel by itself: a table serves
+            tables = np.asarray(space.from_rgb(_LEVELS))
+            if native.active():
+                return kernels.look_up(self.levels, tables)
+            return np.stack([table[level] for table, level in zip(tables, self.levels)])
+        return np.asarray(space.from_rgb(self.colors))
 
     @classmethod
     def pool(cls, histograms: Iterable[ColorHistogram], at_once: int = 16) -> ColorHistogram:
         """Merge a stream of histograms in bounded memory."""
-        total, waiting = cls(np.zeros((3, 0)), np.zeros(0, np.int64), True), []
+        total, waiting = cls.merge([]), []
         for histogram in histograms:
             waiting.append(histogram)
             if len(waiting) == at_once:
@@ -69,21 +87,61 @@ class ColorHistogram:
         parts = list(histograms)
         if len(parts) == 1:
             return parts[0]
-        colors = np.concatenate([part.colors for part in parts], axis=1) if parts else np.zeros((3, 0))
         counts = np.concatenate([part.counts for part in parts]) if parts else np.zeros(0, np.int64)
-        if not all(part.eight_bit for part in parts):
-            return cls(colors, counts)
-        r, g, b = np.rint(colors * 255).astype(np.uint32)
-        codes, inverse = np.unique((r << 16) | (g << 8) | b, return_inverse=True)
-        return cls._from_codes(codes, np.bincount(inverse, weights=counts, minlength=codes.size).astype(np.int64))
+        on_grid = [part.levels for part in parts if part.levels is not None]
+        if len(on_grid) < len(parts):
+            return cls(np.concatenate([part.colors for part in parts], axis=1), counts)
+        levels = np.concatenate(on_grid, axis=1) if parts else np.zeros((3, 0), np.uint8)
+        codes, inverse = np.unique(_morton(levels), return_inverse=True)
+        return cls._of_levels(
+            _from_morton(codes), np.bincount(inverse, weights=counts, minlength=codes.size).astype(np.int64)
+        )
 
     def where(self, mask: np.ndarray) -> ColorHistogram:
         """The colors for which ``mask`` (K,) holds."""
-        return ColorHistogram(self.colors[:, mask], self.counts[mask], self.eight_bit)
+        levels = None if self.levels is None else self.levels[:, mask]
+        return ColorHistogram(self.colors[:, mask], self.counts[mask], levels)
+
+
+def _levels(planes: np.ndarray, spec: ImageSpec) -> np.ndarray | None:
+    """Float pixels ``(3, ...)`` as uint8 if all of them lie on the 8-bit grid, else None."""
+    if planes.ndim == 3 and native.takes(planes.dtype):
+        return kernels.to_levels(planes, spec.low, spec.scale, ON_GRID)
+    levels = (np.clip(planes, spec.low, spec.high) - spec.low) * (255.0 / spec.scale)
+    whole = np.rint(levels)
+    return whole.astype(np.uint8) if np.all(np.abs(levels - whole) <= ON_GRID) else None
+
+
+def _count(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct colors of uint8 pixels ``(3, ...)``, in Morton order, and their counts."""
+    if levels.ndim == 3 and native.takes(levels.dtype):
+        return kernels.color_counts(levels)
+    codes = _morton(levels.reshape(3, -1))
+    codes.sort()
+    starts = np.flatnonzero(np.diff(codes, prepend=np.uint32(0xFFFFFFFF)))
+    return _from_morton(codes[starts]), np.diff(starts, append=codes.size).astype(np.int64)
+
+
+_SPREAD = np.array([sum((v >> bit & 1) << 3 * bit for bit in range(8)) for v in range(256)], np.uint32)
+
+
+def _morton(levels: np.ndarray) -> np.ndarray:
+    """Interleave the bits of red, green and blue, uint8 ``(3, K)``, from the highest to the lowest."""
+    red, green, blue = (_SPREAD[channel] for channel in levels)
+    return (red << 2) | (green << 1) | blue
+
+
+def _from_morton(codes: np.ndarray) -> np.ndarray:
+    """The colors ``(3, K)`` of Morton codes."""
+    return np.stack([sum((codes >> (3 * bit + shift) & 1) << bit for bit in range(8)) for shift in (2, 1, 0)]).astype(
+        np.uint8
+    )
 
 
 def weighted_percentile(values: np.ndarray, counts: np.ndarray, percent: float) -> float:
     """Percentile with linear interpolation of ``values`` repeated ``counts`` times (numpy's "linear" definition)."""
+    if native.active():
+        return float(kernels.percentiles(values, counts, (percent,))[0])
     order = np.argsort(values, kind="stable")
     cumulative = np.cumsum(counts[order])
     position = (cumulative[-1] - 1) * (percent / 100)
@@ -94,6 +152,26 @@ def weighted_percentile(values: np.ndarray, counts: np.ndarray, percent: float) 
 
 def weighted_moments(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and population standard deviation of each row of ``values`` (C, K)."""
+    if native.active() and len(values) == 3:
+        mean, second = kernels.moments(values, counts)
+        return mean, np.sqrt(np.diag(second))
     mean = (values * counts).sum(1) / counts.sum()
     variance = (np.square(values - mean[:, None]) * counts).sum(1) / counts.sum()
     return mean, np.sqrt(variance)
+
+
+def second_moments(values: np.ndarray, counts: np.ndarray, centered: bool) -> np.ndarray:
+    """Matrix ``(3, 3)`` of the mean products of the rows of ``values`` (3, K), about their means or about zero."""
+    if native.active():
+        return kernels.moments(values, counts, None if centered else np.zeros(3))[1]
+    total = counts.sum()
+    deviation = values - ((values * counts).sum(1) / total)[:, None] if centered else values
+    return np.asarray((deviation * counts) @ deviation.T / total)
+
+
+def angle_percentiles(x: np.ndarray, y: np.ndarray, counts: np.ndarray, percents: tuple[float, ...]) -> np.ndarray:
+    """Percentiles of the angles ``arctan2(y, x)``, in radians, each repeated ``counts`` times."""
+    if native.active():
+        return kernels.angle_percentiles(x, y, counts, percents)
+    angle = np.arctan2(y, x)
+    return np.array([weighted_percentile(angle, counts, percent) for percent in percents])

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from stainxform import native
 from stainxform._optional import is_tensor
 from stainxform.color import Planes
 from stainxform.errors import InvalidImageError, ParameterError
+from stainxform.kernels import Kernel, recolor
 
 Image = Any
 """numpy array or torch tensor."""
@@ -191,20 +193,39 @@ def each_image(image: Image, function: Callable[[Image], Image]) -> Image:
     return result
 
 
-def map_pixels(image: Image, spec: ImageSpec, evaluate: Callable[[Planes], Planes]) -> Image:
+def map_pixels(
+    image: Image, spec: ImageSpec, evaluate: Callable[[Planes], Planes], kernel: Kernel | None = None
+) -> Image:
     """Apply a function of color to every pixel; the result has the type, dtype, shape and device of ``image``.
 
     CPU tensors are computed by numpy on shared memory, so that numpy and torch hosts agree bit for bit. Tensors on
-    other devices, and those that need gradients, are computed by torch; gradients flow through floats.
+    other devices, and those that need gradients, are computed by torch; gradients flow through floats. Where there are
+    compiled kernels, uint8 and float32 pixels go through ``kernel``, and without one each color of an 8-bit image is
+    evaluated once.
     """
     if is_tensor(image) and (image.device.type != "cpu" or image.requires_grad):
         return _map_tensor(image, spec, evaluate)
     source = np.moveaxis(as_numpy(image), spec.channel_axis, 0)
     result = np.empty_like(as_numpy(image), order="C")
     target = np.moveaxis(result, spec.channel_axis, 0)
+    if native.takes(source.dtype) and source.size and (kernel or spec.integer):
+        for batch in np.ndindex(source.shape[1:-2]):
+            index = (slice(None), *batch)
+            if kernel:
+                kernel(source[index], target[index], spec.low, spec.scale)
+            else:
+                recolor(source[index], target[index], lambda levels: _evaluate(levels, spec, evaluate))
+        return like(result, image)
     for index in blocks(source):
-        write_planes(evaluate(read_planes(source[index], spec)), target[index], spec)
+        target[index] = _evaluate(source[index], spec, evaluate)
     return like(result, image)
+
+
+def _evaluate(pixels: np.ndarray, spec: ImageSpec, evaluate: Callable[[Planes], Planes]) -> np.ndarray:
+    """A function of color on channels-first pixels."""
+    result = np.empty_like(pixels, order="C")
+    write_planes(evaluate(read_planes(pixels, spec)), result, spec)
+    return result
 
 
 def _map_tensor(image: Any, spec: ImageSpec, evaluate: Callable[[Planes], Planes]) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -18,6 +19,7 @@ from stainxform._optional import is_tensor
 from stainxform.color import Planes, as_index, constant, namespace
 from stainxform.errors import ModelFileError, ParameterError
 from stainxform.histogram import ColorHistogram, weighted_percentile
+from stainxform.kernels import Lut3DKernel
 from stainxform.maps import ColorMap, ImageMap
 from stainxform.modelfile import atomic_write
 from stainxform.sources import iterate
@@ -77,6 +79,11 @@ class Lut3DMap(ColorMap):
     def nodes(self) -> int:
         """Nodes of each axis."""
         return len(self.table)
+
+    @cached_property
+    def kernel(self) -> Lut3DKernel:
+        """The same in one pass."""
+        return Lut3DKernel(self.table, self.interpolation == "tetrahedral", *self.domain)
 
     def evaluate(self, planes: Planes) -> Planes:
         """Interpolate RGB planes. Gradients flow to the colors; at a node they are those of the cell above it."""

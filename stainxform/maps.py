@@ -12,10 +12,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stainxform import native
 from stainxform._optional import is_tensor
-from stainxform.color import ColorSpace, OpticalDensity, Planes, as_index, constant, mix, namespace, stack
+from stainxform.color import (
+    CIELab,
+    ColorSpace,
+    LogarithmicSpace,
+    OpticalDensity,
+    Planes,
+    as_index,
+    constant,
+    mix,
+    namespace,
+    stack,
+)
 from stainxform.images import Image, ImageSpec, ValueRange, check_image, map_pixels
-from stainxform.separation import Separation
+from stainxform.kernels import DensityKernel, Kernel, LabKernel, StainKernel
+from stainxform.separation import NonnegativeLasso, Separation
 
 
 class ImageMap(ABC):
@@ -42,9 +55,14 @@ class ColorMap(ImageMap):
     def evaluate(self, planes: Planes) -> Planes:
         """Map RGB planes ``(3, ...)`` in [0, 1], float numpy or torch, to planes nominally in [0, 1], unclipped."""
 
+    @property
+    def kernel(self) -> Kernel | None:
+        """The same in compiled code, to 1e-5 of the range, or None."""
+        return None
+
     def apply(self, image: Image, spec: ImageSpec) -> Image:
-        """Evaluate every pixel, in blocks."""
-        return map_pixels(image, spec, self.evaluate)
+        """Map every pixel."""
+        return map_pixels(image, spec, self.evaluate, self.kernel if native.active() else None)
 
 
 @dataclass(frozen=True)
@@ -76,6 +94,11 @@ class StainMatrixMap(ColorMap):
         """RGB planes -> optical density -> matrix -> RGB planes."""
         return self.space.to_rgb(mix(self.matrix, self.space.from_rgb(planes)))
 
+    @property
+    def kernel(self) -> DensityKernel:
+        """Matrix and no bias."""
+        return DensityKernel(self.space.logarithm, self.matrix, np.zeros(3))
+
 
 @dataclass(frozen=True, eq=False)
 class NonnegativeStainMap(ColorMap):
@@ -92,13 +115,24 @@ class NonnegativeStainMap(ColorMap):
 
     separation: Separation
     stain_matrix: np.ndarray
-    source: ColorSpace
-    target: ColorSpace
+    source: LogarithmicSpace
+    target: LogarithmicSpace
 
     def evaluate(self, planes: Planes) -> Planes:
         """RGB planes -> optical density -> amounts -> optical density -> RGB planes."""
         amounts = self.separation(self.source.from_rgb(planes))
         return self.target.to_rgb(mix(self.stain_matrix, amounts))
+
+    @property
+    def kernel(self) -> StainKernel | None:
+        """For two stains by the lasso."""
+        if not isinstance(self.separation, NonnegativeLasso):
+            return None
+        separation = self.separation
+        return StainKernel(
+            self.source.logarithm, self.target.logarithm, separation.stain_matrix, separation.penalty,
+            separation.determinant, self.stain_matrix,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +153,14 @@ class ChannelAffineMap(ColorMap):
         """RGB planes -> color space -> affine -> RGB planes."""
         values = self.space.from_rgb(planes)
         return self.space.to_rgb(stack([values[c] * float(self.scale[c]) + float(self.shift[c]) for c in range(3)]))
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """For CIELAB, and for spaces that are linear in density."""
+        if isinstance(self.space, CIELab):
+            return LabKernel(self.scale, self.shift)
+        in_density = getattr(self.space, "in_density", None)
+        return in_density(self.scale, self.shift) if in_density else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,11 @@ from typing import Protocol
 
 import numpy as np
 
+from stainxform import kernels, native
+from stainxform._optional import is_tensor
 from stainxform.color import Planes, mix, namespace, stack
 
-_COLLINEAR = 1e-9
+COLLINEAR = 1e-9
 """1 - cosine^2 of two stains counts as at least this (an angle of .002 degrees), so that nothing divides by zero."""
 
 
@@ -40,7 +42,8 @@ class LeastSquares:
 
     def __call__(self, od: Planes) -> Planes:
         """Optical density ``(3, ...)`` to amounts ``(k, ...)``."""
-        amounts = mix(np.linalg.pinv(self.stain_matrix), od)
+        inverse = np.linalg.pinv(self.stain_matrix)
+        amounts = kernels.project(inverse, od) if _estimates(od) else mix(inverse, od)
         return namespace(od).clip(amounts, 0.0, None) if self.positive else amounts
 
 
@@ -59,8 +62,25 @@ class NonnegativeLasso:
 
     def __call__(self, od: Planes) -> Planes:
         """Optical density ``(3, ...)`` to amounts ``(2, ...)``."""
+        if _estimates(od):
+            return kernels.lasso(od, self.stain_matrix, self.penalty, self.determinant)
         first, second = mix(self.stain_matrix.T, od) - self.penalty
         return lasso_pair(first, second, float(self.stain_matrix[:, 0] @ self.stain_matrix[:, 1]))
+
+    @property
+    def determinant(self) -> float:
+        """1 / (1 - cosine^2) of the two stains."""
+        return inverse_determinant(float(self.stain_matrix[:, 0] @ self.stain_matrix[:, 1]))
+
+
+def _estimates(od: Planes) -> bool:
+    """Whether these are the colors of a histogram, for which there is compiled code."""
+    return bool(native.active()) and not is_tensor(od) and od.ndim == 2 and od.dtype == np.float64
+
+
+def inverse_determinant(cosine: float) -> float:
+    """Of the Gram matrix of two unit vectors."""
+    return 1.0 / max(1.0 - cosine * cosine, COLLINEAR)
 
 
 def lasso_pair(first: Planes, second: Planes, cosine: float) -> Planes:
@@ -78,7 +98,7 @@ def lasso_pair(first: Planes, second: Planes, cosine: float) -> Planes:
     alone_first, alone_second = xp.clip(first, 0.0, None), xp.clip(second, 0.0, None)
     only_first = second - cosine * alone_first <= 0
     only_second = first - cosine * alone_second <= 0
-    scale = 1.0 / max(1.0 - cosine * cosine, _COLLINEAR)
+    scale = inverse_determinant(cosine)
     both_first, both_second = (first - cosine * second) * scale, (second - cosine * first) * scale
     none = xp.zeros_like(first)
     return stack(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from stainxform.errors import NotEnoughTissueError
-from stainxform.histogram import weighted_percentile
+from stainxform.histogram import angle_percentiles, second_moments, weighted_percentile
 from stainxform.tissue import MIN_TISSUE_PIXELS
 
 MIN_STAIN_ANGLE = 5.0
@@ -23,8 +23,8 @@ def macenko_stain_matrix(
 
     Parameters
     ----------
-    od : float64 ``(3, K)``, optical densities of stained pixels only.
-    counts : ``(K,)``, how many pixels have each.
+    od : float64 ``(3, K)``, optical densities.
+    counts : ``(K,)``, how many stained pixels have each; 0 leaves a color out.
     alpha : percentile of the angles taken as extreme, and 100 - alpha, in percent.
     centered : covariance about the mean (the published code) or about zero (the paper's SVD of the OD itself).
 
@@ -46,14 +46,12 @@ def macenko_stain_matrix(
         raise NotEnoughTissueError(
             f"{total} stained pixels are too few to estimate stain vectors (at least {MIN_TISSUE_PIXELS} are needed)"
         )
-    deviation = od - ((od * counts).sum(1) / total)[:, None] if centered else od
-    covariance = (deviation * counts) @ deviation.T / total
+    covariance = second_moments(od, counts, centered)
     plane = np.linalg.eigh(covariance)[1][:, 1:]  # ascending: the second, then the first eigenvector
     # Measured against the second eigenvector the angles lie around +-90 degrees, away from atan2's branch cut,
     # whichever sign the eigenvectors came with.
     x, y = plane.T @ od
-    angle = np.arctan2(y, x)
-    extremes = [weighted_percentile(angle, counts, percent) for percent in (alpha, 100 - alpha)]
+    extremes = angle_percentiles(x, y, counts, (alpha, 100 - alpha))
     vectors = plane @ np.array([np.cos(extremes), np.sin(extremes)])
     apart = float(np.degrees(extremes[1] - extremes[0]))
     if apart < MIN_STAIN_ANGLE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stainxform.color import OpticalDensity, Planes, namespace
+from stainxform.color import Planes, namespace
 from stainxform.histogram import ColorHistogram
 from stainxform.images import Image, ValueRange, as_numpy, check_image, read_planes
 
@@ -44,15 +44,21 @@ def tissue_fraction(histogram: ColorHistogram) -> float:
     """Fraction of pixels that are tissue; 0 for an empty image."""
     if not histogram.total:
         return 0.0
-    return float(histogram.counts[tissue_planes(histogram.colors)].sum() / histogram.total)
+    return float((histogram.counts * _tissue(histogram)).sum() / histogram.total)
+
+
+def _tissue(histogram: ColorHistogram) -> np.ndarray:
+    """Tissue mask ``(K,)``. It depends on the least and the most of three levels only, so a table serves."""
+    if histogram.levels is None:
+        return np.asarray(tissue_planes(histogram.colors))
+    ramp = np.arange(256) / 255.0
+    low_enough = tissue_planes(np.stack([ramp, np.ones(256), np.ones(256)]))
+    high_enough = tissue_planes(np.stack([ramp, np.zeros(256), np.zeros(256)]))
+    least, most = histogram.levels.min(axis=0), histogram.levels.max(axis=0)
+    return np.asarray(low_enough[least] & high_enough[most])
 
 
 def is_blank(histogram: ColorHistogram, min_tissue: float = MIN_TISSUE) -> bool:
     """Whether a tile holds too little tissue to be normalized."""
     tissue = tissue_fraction(histogram)
     return tissue < min_tissue or tissue * histogram.total < MIN_TISSUE_PIXELS
-
-
-def optical_density(histogram: ColorHistogram, space: OpticalDensity) -> np.ndarray:
-    """Optical density of every color of a histogram, ``(3, K)``."""
-    return np.asarray(space.from_rgb(histogram.colors))

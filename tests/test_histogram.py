@@ -16,7 +16,11 @@ tiles = st.lists(he_images(largest=12) | odd_images(), min_size=1, max_size=5)
 
 
 def same(a, b):
-    return np.array_equal(a.colors, b.colors) and np.array_equal(a.counts, b.counts) and a.eight_bit == b.eight_bit
+    return (
+        np.array_equal(a.colors, b.colors)
+        and np.array_equal(a.counts, b.counts)
+        and (a.levels is None) == (b.levels is None)
+    )
 
 
 def flat(images):
@@ -28,7 +32,7 @@ def flat(images):
 def test_counts_every_distinct_color_of_8_bit_images(image):
     histogram = ColorHistogram.of(image)
     colors, counts = np.unique(image.reshape(-1, 3), axis=0, return_counts=True)
-    assert histogram.eight_bit
+    assert histogram.levels is not None
     assert np.array_equal(histogram.colors, colors.T / 255)
     assert np.array_equal(histogram.counts, counts)
     assert histogram.total == image.shape[0] * image.shape[1]
@@ -39,7 +43,7 @@ def test_counts_every_distinct_color_of_8_bit_images(image):
 def test_float_pixels_are_kept_one_by_one(stored):
     histogram = ColorHistogram.of(stored.image, check_image(stored.image, **stored.keywords))
     repeated = np.repeat(histogram.colors, histogram.counts, axis=1)
-    scale = 255 if histogram.eight_bit else 1
+    scale = 255 if histogram.levels is not None else 1
     assert np.array_equal(np.sort(repeated), np.sort(stored.pixels.reshape(-1, 3).T / scale))
 
 
@@ -66,7 +70,7 @@ def test_merge_does_not_depend_on_order_or_grouping(images, random):
 def test_merging_8_bit_with_float_keeps_every_pixel():
     a, b = he_image(1), he_image(2) / 255
     merged = ColorHistogram.merge([ColorHistogram.of(a), ColorHistogram.of(b)])
-    assert not merged.eight_bit
+    assert merged.levels is None
     assert merged.total == 2 * 24 * 24
     np.testing.assert_allclose((merged.colors * merged.counts).sum(1), (a / 255 + b).sum((0, 1)))
 

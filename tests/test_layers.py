@@ -13,8 +13,9 @@ PACKAGE = Path(__file__).parents[1] / "stainxform"
 
 LAYERS = [
     {"errors", "_version"},
-    {"_optional"},
+    {"_optional", "native"},
     {"color"},
+    {"kernels"},
     {"images", "separation"},
     {"blank"},
     {"histogram"},

@@ -8,6 +8,7 @@ from typing import ClassVar
 from stainxform.augment.base import Augmentation, Draw, Interval, Rng, draw_each
 from stainxform.color import ColorSpace, Planes, namespace, stack
 from stainxform.histogram import ColorHistogram
+from stainxform.kernels import HsvKernel
 from stainxform.maps import ColorMap
 
 
@@ -51,6 +52,11 @@ class HSVMap(ColorMap):
 
     hue: float
     saturation: float
+
+    @property
+    def kernel(self) -> HsvKernel:
+        """The same in one pass."""
+        return HsvKernel(self.hue, self.saturation)
 
     def evaluate(self, planes: Planes) -> Planes:
         """RGB planes -> hue, saturation, value -> RGB planes."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stainxform.color import ColorSpace, OpticalDensity, Planes, mix, namespace
+from stainxform.color import ColorSpace, LogDensity, OpticalDensity, Planes, mix, namespace
+from stainxform.kernels import DensityKernel
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,11 @@ class ReversibleDensity(OpticalDensity):
     def to_rgb(self, planes: Planes) -> Planes:
         """Optical density to RGB planes, unclipped."""
         return super().to_rgb(planes) - self.offset / 255.0
+
+    @property
+    def logarithm(self) -> LogDensity:
+        """The same as numbers."""
+        return super().logarithm._replace(shift=(-self.offset / 255.0,) * 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,3 +47,10 @@ class Concentrations(ColorSpace):
     def to_rgb(self, planes: Planes) -> Planes:
         """Three concentrations to RGB planes, unclipped."""
         return self.density.to_rgb(mix(self.stains, planes))
+
+    def in_density(self, scale: np.ndarray, shift: np.ndarray) -> DensityKernel | None:
+        """C * scale + shift as one affine map of density; None where negative concentrations are lost."""
+        if self.positive or not hasattr(self.density, "logarithm"):
+            return None
+        matrix = self.stains @ np.diag(scale) @ np.linalg.inv(self.stains)
+        return DensityKernel(self.density.logarithm, matrix, self.stains @ np.asarray(shift))

@@ -121,5 +121,5 @@ def _two_stains(stains: Any) -> np.ndarray:
 
 def _image_of(histogram: ColorHistogram) -> np.ndarray:
     """An image ``(1, N, 3)`` with these colors."""
-    colors = np.rint(histogram.colors * 255).astype(np.uint8) if histogram.eight_bit else histogram.colors
+    colors = histogram.colors if histogram.levels is None else histogram.levels
     return np.repeat(colors.T, histogram.counts, axis=0)[None]

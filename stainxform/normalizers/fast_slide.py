@@ -137,13 +137,13 @@ class Ramakrishnan(PointwiseNormalizer):
         median = np.median(matrices, axis=0)
         stain_matrix = median / np.linalg.norm(median, axis=0)
         separate = LeastSquares(stain_matrix, positive=True)
-        maxima = [positive_percentiles(separate(space.from_rgb(h.colors)), h.counts) for h in stained]
+        maxima = [positive_percentiles(separate(h.values(space)), h.counts) for h in stained]
         return SlideStains(stain_matrix, all_present(np.median(maxima, axis=0)), background)
 
     def _stains_of(self, histogram: ColorHistogram, space: BackgroundDensity) -> np.ndarray:
         """Stain matrix of one tile, from the pixels that absorb in every channel."""
         colored = histogram.where(histogram.colors.max(axis=0) < WHITE / 255)
-        return sparse_stain_matrix(space.from_rgb(colored.colors), colored.counts, penalty=self.regularization)
+        return sparse_stain_matrix(colored.values(space), colored.counts, penalty=self.regularization)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {name: getattr(self, name) for name in SlideStains._fields}

@@ -215,7 +215,7 @@ class Khan(PointwiseNormalizer):
             raise NotEnoughTissueError(
                 f"hematoxylin and eosin have the same color ({apart:.2f} degrees apart); two stains are needed"
             )
-        od = _shift(SPACE.from_rgb(histogram.colors), -glass)
+        od = _shift(histogram.values(SPACE), -glass)
         light = transmittance(mix(np.linalg.inv(_with_residual(stain_matrix)), od))
         statistics = [
             [

@@ -146,17 +146,15 @@ class Macenko(PointwiseNormalizer):
 
     def _estimate(self, histogram: ColorHistogram) -> tuple[np.ndarray, np.ndarray]:
         definition = DEFINITIONS[self.definition]
-        od = definition.space.from_rgb(histogram.colors)
-        stained = self._stained(histogram, od)
-        stain_matrix = macenko_stain_matrix(
-            od[:, stained], histogram.counts[stained], alpha=self.alpha, centered=definition.centered
-        )
+        od = histogram.values(definition.space)
+        stained = histogram.counts * self._stained(histogram, od)
+        stain_matrix = macenko_stain_matrix(od, stained, alpha=self.alpha, centered=definition.centered)
         return stain_matrix, robust_maxima(self._separation(stain_matrix)(od), histogram.counts)
 
     def _stained(self, histogram: ColorHistogram, od: np.ndarray) -> np.ndarray:
         definition = DEFINITIONS[self.definition]
         if definition.lightest is not None:
-            return np.asarray(CIELab().from_rgb(histogram.colors)[0] < definition.lightest)
+            return np.asarray(histogram.values(CIELab())[0] < definition.lightest)
         return np.asarray(od.min(axis=0) >= (definition.beta if self.beta is None else self.beta))
 
     def _separation(self, stain_matrix: np.ndarray) -> LeastSquares | NonnegativeLasso:

@@ -55,7 +55,7 @@ class ChannelStatistics(PointwiseNormalizer):
             histogram = histogram.where(tissue_planes(histogram.colors))
         if not histogram.total:
             raise NotEnoughTissueError("there is no pixel to take color statistics from")
-        return weighted_moments(SPACES[self.space].from_rgb(histogram.colors), histogram.counts)
+        return weighted_moments(histogram.values(SPACES[self.space]), histogram.counts)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"mean": self.mean, "std": self.std}

@@ -101,13 +101,13 @@ class Vahadane(PointwiseNormalizer):
     def _estimate(self, histogram: ColorHistogram) -> tuple[NonnegativeLasso, np.ndarray]:
         """How to separate an image, and the 99th percentiles of its amounts over all pixels, glass included."""
         definition = DEFINITIONS[self.definition]
-        tissue = histogram.where(CIELab().from_rgb(histogram.colors)[0] < definition.lightest)
+        tissue = histogram.where(histogram.values(CIELab())[0] < definition.lightest)
         sparsity = definition.regularization if self.regularization is None else self.regularization
         given = self.concentration_regularization
         penalty = definition.concentration_regularization if given is None else given
-        atoms = sparse_stain_matrix(definition.space.from_rgb(tissue.colors), tissue.counts, penalty=sparsity)
+        atoms = sparse_stain_matrix(tissue.values(definition.space), tissue.counts, penalty=sparsity)
         separation = NonnegativeLasso(atoms, penalty)
-        amounts = separation(definition.space.from_rgb(histogram.colors))
+        amounts = separation(histogram.values(definition.space))
         return separation, robust_maxima(amounts, histogram.counts)
 
     def color_map(self, histogram: ColorHistogram) -> NonnegativeStainMap:

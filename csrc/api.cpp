@@ -1,0 +1,121 @@
+// Entry points: the choice of an instruction set, and the split of an image over threads.
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030b0000
+#include <Python.h>
+
+#include <cstring>
+
+#include "api.h"
+#include "threads.h"
+
+namespace {
+
+#if defined(SX_X86)
+bool has(const sx::Kernels& kernels) {
+    __builtin_cpu_init();
+    if (&kernels == &sx::AVX512)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (&kernels == &sx::AVX2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return true;
+}
+const sx::Kernels* const ALL[] = {&sx::AVX512, &sx::AVX2, &sx::BASELINE};
+#else
+bool has(const sx::Kernels&) { return true; }
+const sx::Kernels* const ALL[] = {&sx::BASELINE};
+#endif
+
+const sx::Kernels* best() {
+    for (const auto* kernels : ALL)
+        if (has(*kernels)) return kernels;
+    return &sx::BASELINE;
+}
+
+const sx::Kernels* selected = best();
+
+// Rows that follow each other without a gap are one long row: blocks then are full.
+SxView joined(SxView view) {
+    if (view.row_stride == view.columns * view.column_stride) {
+        view.columns *= view.rows;
+        view.rows = 1;
+    }
+    return view;
+}
+
+template <class F>
+int32_t run(const SxView& src, const SxView& dst, int32_t threads, F kernel) {
+    SxView from = joined(src), to = joined(dst);
+    if (from.rows != to.rows) from = src, to = dst;
+    sx::split(sx::blocks_of(from), threads, [&](int, int64_t first, int64_t last) { kernel(from, to, first, last); });
+    return 0;
+}
+
+}  // namespace
+
+namespace sx {
+int64_t blocks_of(const SxView& image) { return image.rows * ((image.columns + BLOCK - 1) / BLOCK); }
+}  // namespace sx
+
+int32_t sx_select(const char* name) {
+    for (const auto* kernels : ALL)
+        if (!std::strcmp(kernels->name, name) && has(*kernels)) {
+            selected = kernels;
+            return 1;
+        }
+    return 0;
+}
+
+const char* sx_selected() { return selected->name; }
+
+#define SX_MAP(entry, type, kernel)                                                                              \
+    int32_t entry(const SxView* src, const SxView* dst, const sx::type* map, int32_t threads) {                  \
+        return run(*src, *dst, threads, [=](const SxView& from, const SxView& to, int64_t first, int64_t last) { \
+            selected->kernel(from, to, *map, first, last);                                                       \
+        });                                                                                                      \
+    }
+
+SX_MAP(sx_density_map, DensityMap, density)
+SX_MAP(sx_stain_map, StainMap, stains)
+SX_MAP(sx_lab_map, LabMap, lab)
+SX_MAP(sx_hsv_map, HsvMap, hsv)
+SX_MAP(sx_lut3d, Lut3D, lut3d)
+
+int32_t sx_gray_lut(const SxView* dst, const sx::GrayLut* lut, int32_t threads) {
+    return run(*dst, *dst, threads, [=](const SxView&, const SxView& to, int64_t first, int64_t last) {
+        selected->gray_lut(to, *lut, first, last);
+    });
+}
+
+int32_t sx_to_levels(const SxView* src, const SxView* dst, float tolerance) {
+    SxView from = joined(*src), to = joined(*dst);
+    if (from.rows != to.rows) from = *src, to = *dst;
+    return selected->to_levels(from, to, tolerance, 0, sx::blocks_of(from));
+}
+
+int32_t sx_gray(const SxView* src, const float* weights, uint8_t* out, int32_t threads) {
+    return run(*src, *src, threads, [=](const SxView& from, const SxView&, int64_t first, int64_t last) {
+        selected->gray(from, weights, out, first, last);
+    });
+}
+
+void sx_lab_of_levels(const uint8_t* levels, int64_t n, const double* linear, const double* xyz_from_rgb, double* out) {
+    selected->lab_of_levels(levels, n, linear, xyz_from_rgb, out);
+}
+
+void sx_moments(const double* planes, const int64_t* counts, int64_t n, const double* about, double* out) {
+    selected->moments(planes, counts, n, about, out);
+}
+
+void sx_lasso_moments(const double* od, const double* weights, int64_t n, const double* stains, double penalty,
+                      double determinant, double* out) {
+    selected->lasso_moments(od, weights, n, stains, penalty, determinant, out);
+}
+
+void sx_lasso(const double* od, int64_t n, const double* stains, double penalty, double determinant, double* out) {
+    selected->lasso(od, n, stains, penalty, determinant, out);
+}
+
+// An extension module in name only, so that every build tool knows how to compile, ship and find it.
+static PyModuleDef module_definition = {PyModuleDef_HEAD_INIT, "_kernels", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+
+PyMODINIT_FUNC PyInit__kernels() { return PyModule_Create(&module_definition); }

@@ -1,0 +1,215 @@
+// Exact color histogram of an 8-bit image in one pass.
+//
+// One counter for each of the 2^24 colors, in Morton order (bits of red, green and blue interleaved): the colors of
+// tissue are neighbors in color space, so the counters that an image touches lie close together and stay in cache.
+// The table is 64 MB of address space, of which only touched pages ever become memory.
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "api.h"
+#include "threads.h"
+
+namespace {
+
+constexpr int PAGE_BITS = 10, PAGE = 1 << PAGE_BITS, PAGES = 1 << (24 - PAGE_BITS);
+constexpr int MOST_PAGES_KEPT = 4096;  // 16 MB: to get a page anew takes longer than to count a thousand pixels
+
+struct Morton {
+    uint32_t of[3][256];
+    Morton() {
+        for (uint32_t v = 0; v < 256; v++)
+            for (int c = 0; c < 3; c++) {
+                uint32_t code = 0;
+                for (int bit = 0; bit < 8; bit++) code |= (v >> bit & 1) << (3 * bit + 2 - c);
+                of[c][v] = code;
+            }
+    }
+};
+const Morton MORTON;
+
+inline uint8_t every_third_bit(uint32_t code) {
+    code &= 0x249249;
+    code = (code | code >> 2) & 0x0c30c3;
+    code = (code | code >> 4) & 0x00f00f;
+    return (uint8_t)(code | code >> 8);
+}
+
+class Counters {
+  public:
+    ~Counters() { std::free(counts); }
+
+    bool ready() {
+        if (dirty) release();
+        if (!counts) counts = (uint32_t*)std::calloc((size_t)PAGES * PAGE, sizeof(uint32_t));
+        if (touched.empty()) touched.assign(PAGES, 0);
+        dirty = counts != nullptr;
+        return dirty;
+    }
+
+    template <int STRIDE>
+    void count_row(const uint8_t* r, const uint8_t* g, const uint8_t* b, int64_t stride, int64_t n) {
+        uint32_t* const table = counts;
+        uint8_t* const page = touched.data();
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t k = STRIDE ? i * STRIDE : i * stride;
+            const uint32_t code = MORTON.of[0][r[k]] | MORTON.of[1][g[k]] | MORTON.of[2][b[k]];
+            table[code]++;
+            page[code >> PAGE_BITS] = 1;
+        }
+    }
+
+    void count(const SxView& view, int64_t first, int64_t last) {  // rows
+        for (int64_t y = first; y < last; y++) {
+            const uint8_t* r = (const uint8_t*)view.data + y * view.row_stride;
+            const uint8_t *g = r + view.channel_stride, *b = g + view.channel_stride;
+            if (view.column_stride == 3)
+                count_row<3>(r, g, b, 3, view.columns);
+            else if (view.column_stride == 1)
+                count_row<1>(r, g, b, 1, view.columns);
+            else
+                count_row<0>(r, g, b, view.column_stride, view.columns);
+        }
+    }
+
+    void add(const Counters& other) {
+        for (int p = 0; p < PAGES; p++) {
+            if (!other.touched[p]) continue;
+            touched[p] = 1;
+            for (int i = 0; i < PAGE; i++) counts[p * PAGE + i] += other.counts[p * PAGE + i];
+        }
+    }
+
+    int64_t distinct() const {
+        int64_t total = 0;
+        for (int p = 0; p < PAGES; p++)
+            if (touched[p]) {
+                int inside = 0;
+                for (int i = 0; i < PAGE; i++) inside += counts[p * PAGE + i] != 0;
+                total += inside;
+            }
+        return total;
+    }
+
+    // The k distinct colors in Morton order, with counts; leaves the table empty.
+    void take(uint8_t* levels, int64_t* out, int64_t k) {
+        constexpr int LINE = 16;
+        std::vector<uint32_t> codes(k + LINE), numbers(k + LINE);
+        int64_t at = 0;
+        int kept = 0;
+        for (int p = 0; p < PAGES; p++) {
+            if (!touched[p]) continue;
+            kept++;
+            for (int line = 0; line < PAGE; line += LINE) {
+                uint32_t* const cells = counts + (size_t)p * PAGE + line;
+                uint32_t any = 0;
+                for (int i = 0; i < LINE; i++) any |= cells[i];
+                if (!any || at > k) continue;
+                for (int i = 0; i < LINE; i++) {  // written always, kept if counted: a branch would be a coin toss
+                    codes[at] = p * PAGE + line + i;
+                    numbers[at] = cells[i];
+                    at += cells[i] != 0;
+                }
+                std::memset(cells, 0, LINE * sizeof(uint32_t));
+            }
+        }
+        for (int64_t i = 0; i < k; i++) {
+            levels[i] = every_third_bit(codes[i] >> 2);
+            levels[k + i] = every_third_bit(codes[i] >> 1);
+            levels[2 * k + i] = every_third_bit(codes[i]);
+            out[i] = numbers[i];
+        }
+        if (kept > MOST_PAGES_KEPT) release();
+        std::fill(touched.begin(), touched.end(), 0);
+        dirty = false;
+    }
+
+    // Numbers the colors given in place of counting them: what take() wrote, so that pixels can find their color.
+    void number(const uint8_t* levels, int64_t k) {
+        for (int64_t i = 0; i < k; i++) {
+            const uint32_t code = MORTON.of[0][levels[i]] | MORTON.of[1][levels[k + i]] | MORTON.of[2][levels[2 * k + i]];
+            counts[code] = (uint32_t)i;
+            touched[code >> PAGE_BITS] = 1;
+        }
+    }
+
+    // Each pixel of src becomes the color with its number.
+    template <class T>
+    void recolor(const SxView& src, const SxView& dst, const T* colors, int64_t first, int64_t last) const {
+        for (int64_t y = first; y < last; y++) {
+            const uint8_t* r = (const uint8_t*)src.data + y * src.row_stride;
+            const uint8_t *g = r + src.channel_stride, *b = g + src.channel_stride;
+            char* out = (char*)dst.data + y * dst.row_stride;
+            for (int64_t x = 0; x < src.columns; x++) {
+                const int64_t k = x * src.column_stride;
+                const T* color = colors + 4 * (size_t)counts[MORTON.of[0][r[k]] | MORTON.of[1][g[k]] | MORTON.of[2][b[k]]];
+                char* p = out + x * dst.column_stride;
+                *(T*)p = color[0];
+                *(T*)(p + dst.channel_stride) = color[1];
+                *(T*)(p + 2 * dst.channel_stride) = color[2];
+            }
+        }
+    }
+
+    void clear() {
+        int kept = 0;
+        for (int p = 0; p < PAGES; p++)
+            if (touched[p]) {
+                kept++;
+                std::memset(counts + (size_t)p * PAGE, 0, PAGE * sizeof(uint32_t));
+            }
+        if (kept > MOST_PAGES_KEPT) release();
+        std::fill(touched.begin(), touched.end(), 0);
+        dirty = false;
+    }
+
+  private:
+    void release() {
+        std::free(counts);
+        counts = nullptr;
+        std::fill(touched.begin(), touched.end(), 0);
+        dirty = false;
+    }
+
+    uint32_t* counts = nullptr;
+    std::vector<uint8_t> touched;
+    bool dirty = false;
+};
+
+thread_local Counters mine;
+
+}  // namespace
+
+int64_t sx_histogram_count(const SxView* image, int32_t threads) {
+    if (!mine.ready()) return SX_NO_MEMORY;
+    const int64_t rows = image->rows;
+    const int parts = (int)(threads < 1 ? 1 : (threads > rows ? (rows ? rows : 1) : threads));
+    std::vector<Counters> others(parts - 1);
+    for (auto& other : others)
+        if (!other.ready()) return SX_NO_MEMORY;
+    Counters* const here = &mine;  // thread_local: other threads would see their own
+    sx::split(rows, parts, [&](int part, int64_t first, int64_t last) {
+        (part ? others[part - 1] : *here).count(*image, first, last);
+    });
+    for (const auto& other : others) mine.add(other);
+    return mine.distinct();
+}
+
+void sx_histogram_take(uint8_t* levels, int64_t* counts, int64_t k) { mine.take(levels, counts, k); }
+
+int32_t sx_recolor(const SxView* src, const SxView* dst, const uint8_t* levels, int64_t k, const void* colors,
+                   int32_t threads) {
+    if (!mine.ready()) return SX_NO_MEMORY;
+    mine.number(levels, k);
+    const Counters* const here = &mine;
+    sx::split(src->rows, threads, [&](int, int64_t first, int64_t last) {
+        if (dst->type == SX_UINT8)
+            here->recolor(*src, *dst, (const uint8_t*)colors, first, last);
+        else
+            here->recolor(*src, *dst, (const float*)colors, first, last);
+    });
+    mine.clear();
+    return 0;
+}

@@ -1,0 +1,70 @@
+"""Builds the optional C++ kernels; everything else about the package is in setup.cfg.
+
+The kernels are compiled once for each instruction set and chosen when the package is loaded. Where they cannot be
+compiled the package installs without them and computes in numpy, slower.
+"""
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+X86 = platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32"
+"""Where the compiler and the CPU let us choose at run time. MSVC builds the baseline only."""
+
+VARIANTS = {"BASELINE": []} | (
+    {
+        "AVX2": ["-mavx2", "-mfma"],
+        "AVX512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
+    }
+    if X86
+    else {}
+)
+
+# No errno and no traps: without them the compiler may turn a choice into a blend. Not -ffast-math: rounding counts.
+FLAGS = (
+    ["/std:c++17", "/O2", "/fp:precise"]
+    if sys.platform == "win32"
+    else ["-std=c++17", "-O3", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-pthread"]
+)
+
+
+class BuildKernels(build_ext):
+    """Compiles kernels.cpp once for each instruction set."""
+
+    def build_extension(self, ext):
+        """Objects of each variant, then the rest and the link."""
+        common = {"include_dirs": ["csrc"], "depends": ext.depends}
+        ext.extra_objects = []
+        for variant, flags in VARIANTS.items():
+            ext.extra_objects += self.compiler.compile(
+                ["csrc/kernels.cpp"],
+                output_dir=os.path.join(self.build_temp, variant.lower()),
+                macros=[("VARIANT", variant), ("VARIANT_NAME", f'"{variant.lower()}"')],
+                extra_postargs=[*ext.extra_compile_args, *flags],
+                **common,
+            )
+        super().build_extension(ext)
+
+
+kernels = Extension(
+    "stainxform._kernels",
+    ["csrc/api.cpp", "csrc/histogram.cpp", "csrc/estimate.cpp"],
+    include_dirs=["csrc"],
+    depends=[str(path) for path in sorted(Path("csrc").glob("*"))],
+    define_macros=[("SX_X86", "1")] if X86 else [],
+    extra_compile_args=FLAGS,
+    extra_link_args=[] if sys.platform == "win32" else ["-pthread"],
+    language="c++",
+    py_limited_api=True,
+    optional=True,
+)
+
+setup(
+    ext_modules=[kernels],
+    cmdclass={"build_ext": BuildKernels},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)

@@ -1,0 +1,337 @@
+"""Color maps and estimation steps for which there is compiled code: thin wrappers that fill in its structures.
+
+Every one of them has a plain counterpart, which is its definition: the ``evaluate`` of a color map, the numpy function
+of an estimation. Colors of maps agree with it to 1e-5 of the range, which moves an 8-bit result by one level where it
+falls between two; estimates agree to 1e-9.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from ctypes import Structure, c_double, c_float, c_int32, c_int64, c_void_p
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from stainxform import native
+from stainxform.color import D65, RGB_FROM_XYZ, XYZ_FROM_RGB, LogDensity
+
+_BITS = 1 / math.log(2)
+"""The kernels measure density in powers of 2."""
+
+_NO_FLOOR = -1e30
+
+_ALMOST_BLACK = 1e-30
+"""Zero has no logarithm."""
+
+
+class Kernel(Protocol):
+    """A color map in compiled code."""
+
+    def __call__(self, source: np.ndarray, target: np.ndarray, low: float, scale: float) -> None:
+        """Map pixels ``(3, H, W)``, uint8 or float32 from ``low`` to ``low + scale``, into an array of the same type."""
+        ...
+
+
+class _Density(Structure):
+    _fields_ = [("lowest", c_float), ("floor", c_float), ("scale", c_float * 3), ("offset", c_float * 3)]
+
+    @classmethod
+    def of(cls, space: LogDensity) -> _Density:
+        lowest = space.lowest if min(space.offset) > 0 else max(space.lowest, _ALMOST_BLACK)
+        return cls(lowest, max(space.floor * _BITS, _NO_FLOOR), space.scale, space.offset)
+
+
+class _Light(Structure):
+    _fields_ = [("gain", c_float * 3), ("shift", c_float * 3)]
+
+    @classmethod
+    def of(cls, space: LogDensity) -> _Light:
+        return cls(space.gain, space.shift)
+
+
+class _DensityMap(Structure):
+    _fields_ = [("from_", _Density), ("to", _Light), ("matrix", c_float * 9), ("bias", c_float * 3)]
+
+
+class _StainMap(Structure):
+    _fields_ = [
+        ("from_", _Density), ("to", _Light), ("stains", c_float * 6),
+        ("penalty", c_float), ("cosine", c_float), ("determinant", c_float), ("recombine", c_float * 6),
+    ]  # fmt: skip
+
+
+class _LabMap(Structure):
+    _fields_ = [
+        ("scale", c_float * 3), ("shift", c_float * 3),
+        ("xyz_from_rgb", c_float * 9), ("rgb_from_xyz", c_float * 9),
+    ]  # fmt: skip
+
+
+class _HsvMap(Structure):
+    _fields_ = [("hue", c_float), ("saturation", c_float), ("towards_full", c_int32)]
+
+
+class _Lut3D(Structure):
+    _fields_ = [
+        ("nodes", c_void_p), ("n", c_int32), ("tetrahedral", c_int32), ("low", c_float * 3), ("inverse", c_float * 3),
+    ]  # fmt: skip
+
+
+class _GrayLut(Structure):
+    _fields_ = [("table", c_void_p), ("context_nodes", c_int32), ("gray", c_void_p), ("context", c_void_p)]
+
+
+class _Mapped:
+    """Calls one kernel with one structure."""
+
+    name: str
+
+    @cached_property
+    def _structure(self) -> Structure:
+        raise NotImplementedError
+
+    def __call__(self, source: np.ndarray, target: np.ndarray, low: float, scale: float) -> None:
+        """See :class:`Kernel`."""
+        threads = native.threads_for(source.shape[1] * source.shape[2])
+        native.call(
+            self.name, native.view(source, low, scale), native.view(target, low, scale), self._structure, threads
+        )
+
+
+def _floats(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(np.asarray(values, np.float64).ravel().tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class DensityKernel(_Mapped):
+    """density' = matrix @ density + bias, the matrix ``(3, 3)``."""
+
+    space: LogDensity
+    matrix: np.ndarray
+    bias: np.ndarray
+
+    name = "sx_density_map"
+
+    @cached_property
+    def _structure(self) -> Structure:
+        return _DensityMap(
+            _Density.of(self.space), _Light.of(self.space), _floats(self.matrix), _floats(self.bias * _BITS)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class StainKernel(_Mapped):
+    """Amounts of two stains ``(3, 2)`` by the non-negative lasso, recombined by ``(3, 2)``."""
+
+    source: LogDensity
+    target: LogDensity
+    stain_matrix: np.ndarray
+    penalty: float
+    determinant: float
+    recombine: np.ndarray
+
+    name = "sx_stain_map"
+
+    @cached_property
+    def _structure(self) -> Structure:
+        stains = self.stain_matrix
+        cosine = float(stains[:, 0] @ stains[:, 1])
+        return _StainMap(
+            _Density.of(self.source), _Light.of(self.target), _floats(stains.T), self.penalty * _BITS,
+            cosine, self.determinant, _floats(self.recombine),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class LabKernel(_Mapped):
+    """Each channel of CIELAB times ``scale`` plus ``shift``."""
+
+    scale: np.ndarray
+    shift: np.ndarray
+
+    name = "sx_lab_map"
+
+    @cached_property
+    def _structure(self) -> Structure:
+        to_xyz, from_xyz = XYZ_FROM_RGB / D65[:, None], RGB_FROM_XYZ * D65
+        return _LabMap(*map(_floats, (self.scale, self.shift, to_xyz, from_xyz)))
+
+
+@dataclass(frozen=True, eq=False)
+class HsvKernel(_Mapped):
+    """Hue turned by ``hue`` turns; saturation S to S (1 + s), or S (1 + (1 - S) s) where s > 0."""
+
+    hue: float
+    saturation: float
+
+    name = "sx_hsv_map"
+
+    @cached_property
+    def _structure(self) -> Structure:
+        return _HsvMap(self.hue, self.saturation, self.saturation > 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Lut3DKernel(_Mapped):
+    """Interpolation in a table ``(N, N, N, 3)`` between the colors ``low`` and ``high``."""
+
+    table: np.ndarray
+    tetrahedral: bool
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+
+    name = "sx_lut3d"
+
+    @cached_property
+    def _nodes(self) -> np.ndarray:
+        # Four values a node: a vector register at a time.
+        nodes = np.zeros((*self.table.shape[:3], 4), np.float32)
+        nodes[..., :3] = self.table
+        return nodes
+
+    @cached_property
+    def _structure(self) -> Structure:
+        n = len(self.table)
+        inverse = tuple((n - 1) / (high - low) for low, high in zip(self.low, self.high))
+        return _Lut3D(self._nodes.ctypes.data, n, self.tetrahedral, self.low, inverse)
+
+
+def gray_lut(
+    table: np.ndarray, gray: np.ndarray, context: np.ndarray, target: np.ndarray, low: float, scale: float
+) -> None:
+    """Colors of 8-bit grays ``(H, W)``, linear in a float32 context ``(H, W)``, into ``target`` ``(3, H, W)``.
+
+    ``table`` is float32 ``(256, K, 4)``; all arrays but the target are contiguous.
+    """
+    lut = _GrayLut(table.ctypes.data, table.shape[1], gray.ctypes.data, context.ctypes.data)
+    native.call("sx_gray_lut", native.view(target, low, scale), lut, native.threads_for(gray.size))
+
+
+def gray_levels(source: np.ndarray, low: float, scale: float, weights: tuple[float, float, float]) -> np.ndarray:
+    """Weighted mean of pixels ``(3, H, W)`` as uint8 ``(H, W)``."""
+    out = np.empty(source.shape[1:], np.uint8)
+    native.call(
+        "sx_gray", native.view(source, low, scale), np.array(weights, np.float32), out, native.threads_for(out.size)
+    )
+    return out
+
+
+def recolor(source: np.ndarray, target: np.ndarray, colors_of: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Apply a function of color to uint8 pixels ``(3, H, W)``, once for each distinct color.
+
+    ``colors_of`` takes uint8 colors ``(3, K)`` and returns theirs, ``(3, K)`` of the target's type.
+    """
+    levels, _ = color_counts(source)
+    palette = np.empty((levels.shape[1], 4), target.dtype)
+    palette[:, :3] = colors_of(levels).T
+    threads = native.threads_for(source.shape[1] * source.shape[2])
+    native.call(
+        "sx_recolor", native.view(source), native.view(target), levels, c_int64(levels.shape[1]), palette, threads
+    )
+
+
+def color_counts(source: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct colors of uint8 pixels ``(3, H, W)``, uint8 ``(3, K)`` in Morton order, and their int64 counts."""
+    k = native.call("sx_histogram_count", native.view(source), native.threads_for(source.shape[1] * source.shape[2]))
+    levels, counts = np.empty((3, k), np.uint8), np.empty(k, np.int64)
+    native.call("sx_histogram_take", levels, counts, c_int64(k))
+    return levels, counts
+
+
+def to_levels(source: np.ndarray, low: float, scale: float, tolerance: float) -> np.ndarray | None:
+    """Float32 pixels ``(3, H, W)`` as uint8 if all lie on the 8-bit grid, within ``tolerance`` levels; else None."""
+    out = np.empty(source.shape, np.uint8)
+    on_grid = native.call("sx_to_levels", native.view(source, low, scale), native.view(out), c_float(tolerance))
+    return out if on_grid else None
+
+
+_LINEAR = np.array([v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in np.arange(256) / 255])
+
+
+def lab_of_levels(levels: np.ndarray) -> np.ndarray:
+    """CIELAB, float64 ``(3, K)``, of uint8 colors ``(3, K)``."""
+    out = np.empty(levels.shape)
+    matrix = np.ascontiguousarray(XYZ_FROM_RGB / D65[:, None])
+    native.call("sx_lab_of_levels", np.ascontiguousarray(levels), c_int64(levels.shape[1]), _LINEAR, matrix, out)
+    return out
+
+
+def look_up(levels: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """Values, float64 ``(3, K)``, of uint8 colors in a table ``(3, 256)`` of their channels."""
+    out = np.empty(levels.shape)
+    tables = np.ascontiguousarray(tables, np.float64)
+    native.call("sx_look_up", np.ascontiguousarray(levels), c_int64(levels.shape[1]), tables, out)
+    return out
+
+
+def project(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """``matrix @ values``, float64 ``(m, 3)`` and ``(3, K)``."""
+    out = np.empty((len(matrix), values.shape[1]))
+    values, matrix = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(matrix, np.float64)
+    native.call("sx_project", values, c_int64(values.shape[1]), matrix, len(matrix), out)
+    return out
+
+
+def lasso(values: np.ndarray, stain_matrix: np.ndarray, penalty: float, determinant: float) -> np.ndarray:
+    """Non-negative lasso amounts, float64 ``(2, K)``, of two stains ``(3, 2)`` in densities ``(3, K)``."""
+    out = np.empty((2, values.shape[1]))
+    values, stains = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(stain_matrix.T, np.float64)
+    native.call("sx_lasso", values, c_int64(values.shape[1]), stains, c_double(penalty), c_double(determinant), out)
+    return out
+
+
+def percentiles(values: np.ndarray, counts: np.ndarray, percents: tuple[float, ...]) -> np.ndarray:
+    """Percentiles of ``values`` (K,) repeated ``counts`` times, by selection."""
+    out = np.empty(len(percents))
+    values, counts = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(counts, np.int64)
+    native.call(
+        "sx_percentiles", values, counts, c_int64(values.size), np.array(percents, np.float64), len(percents), out
+    )
+    return out
+
+
+def angle_percentiles(x: np.ndarray, y: np.ndarray, counts: np.ndarray, percents: tuple[float, ...]) -> np.ndarray:
+    """Percentiles of ``arctan2(y, x)``, each repeated ``counts`` times."""
+    out = np.empty(len(percents))
+    x, y = (np.ascontiguousarray(axis, np.float64) for axis in (x, y))
+    counts = np.ascontiguousarray(counts, np.int64)
+    native.call(
+        "sx_angle_percentiles", x, y, counts, c_int64(x.size), np.array(percents, np.float64), len(percents), out
+    )
+    return out
+
+
+def moments(values: np.ndarray, counts: np.ndarray, about: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean ``(3,)`` of ``values`` (3, K) and second moments ``(3, 3)`` about a point; None: about the mean."""
+    total = float(counts.sum())
+    values, counts = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(counts, np.int64)
+    out = np.empty(9)
+
+    def run(point: np.ndarray) -> None:
+        native.call("sx_moments", values, counts, c_int64(counts.size), np.ascontiguousarray(point, np.float64), out)
+
+    run(np.zeros(3) if about is None else about)
+    mean = out[:3] / total
+    if about is None:
+        run(mean)
+    second = np.empty((3, 3))
+    second[np.triu_indices(3)] = out[3:] / total
+    second.T[np.triu_indices(3)] = out[3:] / total
+    return mean, second
+
+
+def lasso_moments(
+    od: np.ndarray, weights: np.ndarray, stain_matrix: np.ndarray, penalty: float, determinant: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weighted sums over colors ``(3, K)`` of a a^T, OD a^T and a, with a the non-negative lasso amounts of each."""
+    out = np.empty(11)
+    stains = np.ascontiguousarray(stain_matrix.T)
+    native.call(
+        "sx_lasso_moments", od, weights, c_int64(weights.size), stains, c_double(penalty), c_double(determinant), out
+    )
+    a, b, c = out[:3]
+    return np.array([[a, b], [b, c]]), out[3:9].reshape(3, 2), out[9:]

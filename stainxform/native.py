@@ -1,0 +1,173 @@
+"""The compiled kernels: found, chosen, called. Without them everything works on numpy, slower.
+
+They are plain C functions in an extension module, called through ctypes, which releases the GIL. Arrays pass as
+pointers and strides, so any layout works, and CPU tensors, seen as numpy, too. Threads live for one call.
+
+``STAINXFORM_NATIVE`` in the environment chooses at import: ``off``, or the name of an instruction set (``baseline``,
+``avx2``, ``avx512``); default: the best the CPU has.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ctypes import POINTER, Structure, byref, c_char_p, c_float, c_int32, c_int64, c_void_p
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from stainxform.errors import ParameterError
+
+PIXELS_PER_THREAD = 1 << 19
+"""A thread costs as much as this many pixels of the fastest kernel."""
+
+VARIANTS = ("avx512", "avx2", "baseline")
+
+
+class View(Structure):
+    """An RGB image in memory, ``SxView`` of csrc/view.h."""
+
+    _fields_ = [
+        ("data", c_void_p),
+        ("rows", c_int64), ("columns", c_int64),
+        ("channel_stride", c_int64), ("row_stride", c_int64), ("column_stride", c_int64),
+        ("type", c_int32),
+        ("low", c_float), ("scale", c_float),
+    ]  # fmt: skip
+
+
+_TYPES = {np.dtype(np.uint8): 0, np.dtype(np.float32): 1}
+
+
+def view(planes: np.ndarray, low: float = 0.0, scale: float = 255.0) -> View:
+    """Describe ``(3, H, W)`` of uint8 or float32. The array must outlive what it returns."""
+    return View(planes.ctypes.data, *planes.shape[1:], *planes.strides, _TYPES[planes.dtype], low, scale)
+
+
+def takes(dtype: np.dtype) -> bool:
+    """Whether there are kernels for pixels of this type, and they are switched on."""
+    return _library is not None and dtype in _TYPES
+
+
+def active() -> str:
+    """The instruction set in use, or "" if the kernels are missing or off."""
+    return "" if _library is None else _library.sx_selected().decode()
+
+
+def available() -> tuple[str, ...]:
+    """The instruction sets that this CPU and this build have, the best first."""
+    return _available(_find())
+
+
+def call(name: str, *arguments: Any) -> int:
+    """Call a kernel; arrays pass as pointers, structures by reference. Raises MemoryError if it found no memory."""
+    assert _library is not None
+    code = getattr(_library, name)(*map(_pass, arguments))
+    if code is not None and code < 0:
+        raise MemoryError("there is no memory for a color histogram; process smaller images")
+    return code or 0
+
+
+def _pass(argument: Any) -> Any:
+    if isinstance(argument, np.ndarray):
+        return c_void_p(argument.ctypes.data)
+    return byref(argument) if isinstance(argument, Structure) else argument
+
+
+@contextmanager
+def using(variant: str) -> Iterator[None]:
+    """Use one instruction set, or "off", within a block; for tests and benchmarks, not thread safe."""
+    global _library
+    library, before = _library, active()
+    try:
+        _library = _choose(variant)
+        yield
+    finally:
+        _library = library
+        if before:
+            _choose(before)
+
+
+# ---- threads --------------------------------------------------------------------------------------------------------
+
+_threads = 0
+
+
+def set_threads(threads: int) -> None:
+    """How many threads one call may use. 0, the default: as many as there are CPUs, but one in a worker process.
+
+    No result depends on it. Images below 2^20 pixels take one.
+    """
+    global _threads
+    if not isinstance(threads, int) or threads < 0:
+        raise ParameterError(f"threads must be a whole number, 0 or more, got {threads!r}")
+    _threads = threads
+
+
+def threads_for(pixels: int) -> int:
+    """Threads to use on an image."""
+    return max(1, min(_threads or _default_threads(os.getpid()), pixels // PIXELS_PER_THREAD))
+
+
+@lru_cache(maxsize=1)
+def _default_threads(process: int) -> int:
+    """Of one process: a fork asks anew. Workers of a DataLoader share the CPUs among themselves already."""
+    if multiprocessing.parent_process() is not None:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# ---- the library ----------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def _find() -> ctypes.CDLL | None:
+    spec = importlib.util.find_spec("stainxform._kernels")
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        library = ctypes.CDLL(spec.origin)
+        library.sx_selected.restype = c_char_p
+        library.sx_histogram_count.restype = c_int64
+    except (OSError, AttributeError):  # of another platform, or another version
+        return None
+    for name, count in {"sx_histogram_count": 2, "sx_select": 1}.items():
+        getattr(library, name).argtypes = [POINTER(View), c_int32] if count == 2 else [c_char_p]
+    for name in (
+        "sx_histogram_take",
+        "sx_look_up",
+        "sx_project",
+        "sx_lab_of_levels",
+        "sx_moments",
+        "sx_lasso_moments",
+        "sx_lasso",
+    ):
+        getattr(library, name).restype = None
+    return library
+
+
+def _available(library: ctypes.CDLL | None) -> tuple[str, ...]:
+    if library is None:
+        return ()
+    before = library.sx_selected()
+    found = tuple(name for name in VARIANTS if library.sx_select(name.encode()))
+    library.sx_select(before)
+    return found
+
+
+def _choose(variant: str) -> ctypes.CDLL | None:
+    if variant == "off":
+        return None
+    library = _find()
+    if variant and (library is None or not library.sx_select(variant.encode())):
+        known = ", ".join(("off", *_available(library)))
+        raise ParameterError(f"STAINXFORM_NATIVE must be one of {known} on this machine, got {variant!r}")
+    return library
+
+
+_library = _choose(os.environ.get("STAINXFORM_NATIVE", ""))
