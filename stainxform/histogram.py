@@ -107,7 +107,8 @@ def _levels(planes: np.ndarray, spec: ImageSpec) -> np.ndarray | None:
     """Float pixels ``(3, ...)`` as uint8 if all of them lie on the 8-bit grid, else None."""
     if planes.ndim == 3 and native.takes(planes.dtype):
         return kernels.to_levels(planes, spec.low, spec.scale, ON_GRID)
-    levels = (np.clip(planes, spec.low, spec.high) - spec.low) * (255.0 / spec.scale)
+    exact = planes.astype(np.float64)
+    levels = (np.clip(exact, spec.low, spec.high) - spec.low) * (255.0 / spec.scale)
     whole = np.rint(levels)
     return whole.astype(np.uint8) if np.all(np.abs(levels - whole) <= ON_GRID) else None
 

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from strategies import he_image, he_images, laws, odd_images, stored_images
 
 from stainxform.errors import InvalidImageError
-from stainxform.histogram import ColorHistogram, weighted_moments, weighted_percentile
+from stainxform.histogram import ON_GRID, ColorHistogram, weighted_moments, weighted_percentile
 from stainxform.images import check_image
 from stainxform.sources import iterate
 
@@ -33,18 +33,38 @@ def test_counts_every_distinct_color_of_8_bit_images(image):
     histogram = ColorHistogram.of(image)
     colors, counts = np.unique(image.reshape(-1, 3), axis=0, return_counts=True)
     assert histogram.levels is not None
-    assert np.array_equal(histogram.colors, colors.T / 255)
-    assert np.array_equal(histogram.counts, counts)
+    order = np.lexsort(histogram.levels[::-1])
+    assert np.array_equal(histogram.colors, histogram.levels / 255)
+    assert np.array_equal(histogram.levels[:, order].T, colors)
+    assert np.array_equal(histogram.counts[order], counts)
     assert histogram.total == image.shape[0] * image.shape[1]
 
 
 @laws
 @given(stored_images())
-def test_float_pixels_are_kept_one_by_one(stored):
+def test_no_pixel_is_lost_in_any_dtype_or_layout(stored):
     histogram = ColorHistogram.of(stored.image, check_image(stored.image, **stored.keywords))
     repeated = np.repeat(histogram.colors, histogram.counts, axis=1)
-    scale = 255 if histogram.levels is not None else 1
-    assert np.array_equal(np.sort(repeated), np.sort(stored.pixels.reshape(-1, 3).T / scale))
+    spec = check_image(stored.image, **stored.keywords)
+    low, scale = (0, 255) if spec.integer else (spec.low, spec.scale)
+    expected = (stored.pixels.reshape(-1, 3).T - low) / scale
+    np.testing.assert_allclose(np.sort(repeated), np.sort(expected), atol=ON_GRID / 255)
+
+
+@pytest.mark.parametrize("high", [1.0, 255.0, 1000.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floats_that_were_8_bit_count_as_8_bit(dtype, high):
+    image = he_image(1)
+    floats = (image / 255 * high).astype(dtype)
+    assert same(ColorHistogram.of(floats, check_image(floats, (0, high))), ColorHistogram.of(image))
+
+
+def test_other_floats_are_kept_one_by_one():
+    floats = he_image(1).astype(np.float32) / 255
+    floats[3, 5, 1] += 0.3 / 255
+    histogram = ColorHistogram.of(floats)
+    assert histogram.levels is None
+    assert np.array_equal(histogram.colors, floats.reshape(-1, 3).T.astype(np.float64))
 
 
 @laws
@@ -68,7 +88,7 @@ def test_merge_does_not_depend_on_order_or_grouping(images, random):
 
 
 def test_merging_8_bit_with_float_keeps_every_pixel():
-    a, b = he_image(1), he_image(2) / 255
+    a, b = he_image(1), he_image(2) / 256
     merged = ColorHistogram.merge([ColorHistogram.of(a), ColorHistogram.of(b)])
     assert merged.levels is None
     assert merged.total == 2 * 24 * 24
