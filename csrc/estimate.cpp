@@ -89,8 +89,8 @@ int32_t sx_angle_percentiles(const double* x, const double* y, const int64_t* co
     for (int64_t i = 0; i < n; i++) {
         const double length = std::fabs(x[i]) + std::fabs(y[i]);
         const double p = y[i] / (length > 0 ? length : 1.0);
-        const double turned = (y[i] >= 0 ? 2.0 : -2.0) - p;
-        order[i] = x[i] >= 0 ? p : turned;
+        const double turned = std::copysign(2.0, y[i]) - p;  // as atan2, minus zero is below the branch cut
+        order[i] = std::signbit(x[i]) ? turned : p;
     }
     const Positions at(counts, n, percents, m);
     std::vector<double> found(2 * m);
@@ -99,7 +99,7 @@ int32_t sx_angle_percentiles(const double* x, const double* y, const int64_t* co
         if (std::fabs(p) <= 1.0)
             p = std::atan2(p, 1.0 - std::fabs(p));
         else
-            p = std::atan2(p > 0 ? 2.0 - p : -2.0 - p, 1.0 - std::fabs(p));
+            p = std::atan2(p > 0 ? 2.0 - p : -(2.0 + p), 1.0 - std::fabs(p));
     }
     for (int k = 0; k < m; k++) out[k] = found[2 * k] + (found[2 * k + 1] - found[2 * k]) * at.fractions[k];
     return 0;

@@ -1,0 +1,335 @@
+"""The compiled kernels: each instruction set against the plain numpy definition.
+
+Tolerances: a kernel computes in float32 with polynomials good to 1e-6, its plain counterpart here in float64; 1e-5 of
+the range bounds both, and an 8-bit result may then fall to the other side of a rounding edge: one level.
+"""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import stainxform as sx
+from stainxform import kernels, native
+from stainxform.augment.hed import DEFINITIONS as HED
+from stainxform.augment.hsv import HSVMap
+from stainxform.color import STAINTOOLS_DENSITY, BackgroundDensity, CIELab, LAlphaBeta, OpticalDensity
+from stainxform.errors import ParameterError
+from stainxform.histogram import ColorHistogram
+from stainxform.lut3d import Lut3DMap
+from stainxform.maps import ChannelAffineMap, CurveMap, NonnegativeStainMap, StainMatrixMap
+from stainxform.normalizers.macenko import REFERENCE_STAIN_MATRIX
+from stainxform.separation import LeastSquares, NonnegativeLasso
+from tests.strategies import STAINS, he_image, he_images, odd_images
+from tests.strategies import laws as few
+
+pytestmark = pytest.mark.skipif(not native.available(), reason="the kernels were not compiled")
+
+MATRIX = STAINS @ np.diag([1.2, 0.7]) @ np.linalg.pinv(REFERENCE_STAIN_MATRIX)
+LASSO = NonnegativeLasso(STAINS, 0.01)
+TABLE = np.random.default_rng(0).random((5, 5, 5, 3), np.float32) * 1.4 - 0.2
+
+FUSED = {
+    "veta": StainMatrixMap(MATRIX),
+    "staintools": StainMatrixMap(MATRIX, STAINTOOLS_DENSITY),
+    "darkest": StainMatrixMap(MATRIX, OpticalDensity(io=230, offset=0, darkest=2)),
+    "lasso": NonnegativeStainMap(LASSO, REFERENCE_STAIN_MATRIX, STAINTOOLS_DENSITY, STAINTOOLS_DENSITY),
+    "background": NonnegativeStainMap(
+        LASSO,
+        REFERENCE_STAIN_MATRIX,
+        BackgroundDensity((240.0, 235.0, 251.0)),
+        BackgroundDensity((230.0, 240.0, 250.0)),
+    ),
+    "lab": ChannelAffineMap(CIELab(), np.array([0.9, 1.1, 1.2]), np.array([5.0, -3.0, 2.0])),
+    "hed": ChannelAffineMap(HED["legacy"], np.array([1.05, 0.95, 1.02]), np.array([0.03, -0.02, 0.01])),
+    "hsv": HSVMap(0.07, -0.2),
+    "hsv fuller": HSVMap(-0.4, 0.3),
+    "tetrahedral": Lut3DMap(TABLE),
+    "trilinear": Lut3DMap(TABLE, "trilinear", ((0.1, 0.0, -0.1), (0.9, 1.0, 1.1))),
+}
+"""Maps with a kernel of their own."""
+
+OTHERS = {
+    "l-alpha-beta": ChannelAffineMap(LAlphaBeta(), np.array([0.9, 1.1, 1.2]), np.array([0.1, -0.01, 0.02])),
+    "curves": CurveMap(np.sort(np.random.default_rng(1).random((3, 256)))),
+    "least squares": NonnegativeStainMap(
+        LeastSquares(STAINS, positive=True), REFERENCE_STAIN_MATRIX, OpticalDensity(), OpticalDensity()
+    ),
+}
+"""Maps without: each color is evaluated once."""
+
+laws = settings(few, suppress_health_check=[HealthCheck.function_scoped_fixture])
+"""The instruction set stays the same from example to example."""
+
+images = he_images() | odd_images()
+fused = st.sampled_from(sorted(FUSED))
+
+
+@pytest.fixture(params=native.available())
+def variant(request):
+    with native.using(request.param):
+        assert native.active() == request.param
+        yield request.param
+
+
+@pytest.fixture
+def _many_threads(monkeypatch):
+    monkeypatch.setattr(native, "PIXELS_PER_THREAD", 16)
+    yield
+    native.set_threads(0)
+
+
+def definition(color_map, image):
+    """The float64 result in [0, 1] of 8-bit pixels ``(H, W, 3)``."""
+    return np.moveaxis(np.clip(color_map.evaluate(np.moveaxis(image, -1, 0) / 255.0), 0, 1), 0, -1)
+
+
+@laws
+@given(image=images, name=fused)
+def test_fused_maps_are_within_a_level_of_the_float64_definition(variant, image, name):
+    color_map = FUSED[name]
+    assert color_map.kernel is not None
+    exact = definition(color_map, image) * 255
+    result = color_map(image)
+    # Half a level by rounding, the rest by float32: next to black a density has no upper end.
+    assert np.abs(result - exact).max() <= 0.5 + 5e-3
+
+
+@laws
+@given(image=images, name=fused, high=st.sampled_from([1.0, 255.0]))
+def test_fused_maps_of_floats_agree_with_the_float64_definition(variant, image, name, high):
+    floats = image.astype(np.float32) / np.float32(255 / high)
+    result = FUSED[name](floats, value_range=(0, high)) / high
+    # Hue turns about gray: where a color is within float32 of it, so is what it turns to.
+    np.testing.assert_allclose(result, definition(FUSED[name], image), atol=2e-5)
+
+
+@laws
+@given(image=images, name=st.sampled_from(sorted(OTHERS)))
+def test_maps_without_a_kernel_are_bit_equal_to_the_plain_path(variant, image, name):
+    result = OTHERS[name](image)
+    with native.using("off"):
+        assert np.array_equal(result, OTHERS[name](image))
+
+
+def views(image):
+    """The same pixels in other memory: each a function of the array, and the axis of its channels."""
+    planes = np.ascontiguousarray(np.moveaxis(image, -1, 0))
+    wide = np.zeros((*image.shape[:2], 5), image.dtype)
+    wide[..., 1:4] = image
+    every_other = np.zeros((image.shape[0] * 2, image.shape[1] * 3, 3), image.dtype)
+    every_other[::2, ::3] = image
+    return {
+        "interleaved": (image, -1),
+        "planar": (planes, -3),
+        "padded pixels": (wide[..., 1:4], -1),
+        "every other": (every_other[::2, ::3], -1),
+        "rows upside down": (np.ascontiguousarray(image[::-1])[::-1], -1),
+        "columns mirrored": (np.ascontiguousarray(image[:, ::-1])[:, ::-1], -1),
+        "channels reversed": (np.ascontiguousarray(image[..., ::-1])[..., ::-1], -1),
+        "planes transposed": (np.ascontiguousarray(planes.swapaxes(1, 2)).swapaxes(1, 2), -3),
+    }
+
+
+@laws
+@given(image=images, name=fused | st.sampled_from(sorted(OTHERS)), floats=st.booleans())
+def test_memory_layout_does_not_show_and_the_input_is_not_written(image, name, floats):
+    color_map = (FUSED | OTHERS)[name]
+    image = image.astype(np.float32) / 255 if floats else image
+    expected = color_map(image)
+    for title, (array, axis) in views(image).items():
+        before = array.copy()
+        result = np.moveaxis(color_map(array, channel_axis=axis), axis, -1)
+        assert np.array_equal(result, expected), title
+        assert np.array_equal(array, before), title
+
+
+@laws
+@given(image=he_images(2, 90), name=fused, floats=st.booleans(), cut=st.floats(0.01, 0.99), axis=st.integers(0, 1))
+def test_a_tile_is_a_part_of_the_whole_bit_for_bit(image, name, floats, cut, axis):
+    image = image.astype(np.float32) / 255 if floats else image
+    at = max(1, int(cut * image.shape[axis]))
+    parts = [FUSED[name](np.ascontiguousarray(part)) for part in np.split(image, [at], axis)]
+    assert np.array_equal(np.concatenate(parts, axis), FUSED[name](image))
+
+
+@pytest.mark.usefixtures("_many_threads")
+@pytest.mark.parametrize("threads", [2, 3, 7])
+@pytest.mark.parametrize("name", sorted(FUSED | OTHERS))
+@pytest.mark.parametrize("shape", [(1, 5000), (61, 37), (3000, 1)])
+def test_the_number_of_threads_does_not_show(threads, name, shape):
+    color_map, image = (FUSED | OTHERS)[name], he_image(3, *shape)
+    native.set_threads(1)
+    alone, counts = color_map(image), ColorHistogram.of(image)
+    native.set_threads(threads)
+    assert native.threads_for(image.shape[0] * image.shape[1]) == threads
+    assert np.array_equal(color_map(image), alone)
+    found = ColorHistogram.of(image)
+    assert np.array_equal(found.levels, counts.levels)
+    assert np.array_equal(found.counts, counts.counts)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3), (0, 3, 3, 3), (2, 0, 5, 3)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("name", sorted(FUSED | OTHERS))
+def test_images_without_pixels_stay_empty(shape, dtype, name):
+    result = (FUSED | OTHERS)[name](np.zeros(shape, dtype))
+    assert (result.shape, result.dtype) == (shape, dtype)
+
+
+@laws
+@given(images)
+def test_colors_are_counted_as_numpy_does(image):
+    with native.using("off"):
+        plain = ColorHistogram.of(image)
+    counted = ColorHistogram.of(image)
+    assert np.array_equal(counted.levels, plain.levels)
+    assert np.array_equal(counted.counts, plain.counts)
+
+
+def test_noise_of_all_colors_is_counted_twice_alike():
+    """More colors than a thread keeps counters for: they are given back, and got anew."""
+    image = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), np.uint8)
+    first, tissue, second = ColorHistogram.of(image), ColorHistogram.of(he_image(0)), ColorHistogram.of(image)
+    assert (first.total, tissue.total) == (1 << 20, 24 * 24)
+    assert np.array_equal(first.levels, second.levels)
+    assert np.array_equal(first.counts, second.counts)
+
+
+values = hnp.arrays(np.float64, st.integers(1, 300), elements=st.floats(-1e3, 1e3))
+
+
+@laws
+@given(values=values, seed=st.integers(0, 99), percents=st.lists(st.floats(0, 100), min_size=1, max_size=4))
+def test_percentiles_are_those_of_the_repeated_values(values, seed, percents):
+    counts = np.random.default_rng(seed).integers(0, 5, values.size)
+    assume(counts.any())
+    expected = np.percentile(np.repeat(values, counts), percents)
+    found = kernels.percentiles(values, counts, tuple(percents))
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("values", [[3.0, 3.0, 3.0], [1e300, -1e300, 0.0], [5e-324, 0.0, 1e-310], [7.0]])
+def test_percentiles_of_extreme_values(values):
+    values = np.array(values)
+    found = kernels.percentiles(values, np.ones(values.size, np.int64), (0.0, 50.0, 100.0))
+    np.testing.assert_array_equal(found, [values.min(), np.median(values), values.max()])
+
+
+@laws
+@given(seed=st.integers(0, 999), size=st.integers(1, 200), percent=st.floats(0, 100))
+def test_angle_percentiles_are_those_of_arctan2(seed, size, percent):
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(2, size)) * rng.choice([0, 1], (2, size), p=[0.1, 0.9])
+    counts = rng.integers(1, 9, size)
+    (found,) = kernels.angle_percentiles(x, y, counts, (percent,))
+    assert found == pytest.approx(np.percentile(np.repeat(np.arctan2(y, x), counts), percent), abs=1e-12)
+
+
+@laws
+@given(image=images, centered=st.booleans())
+def test_moments_agree_with_numpy(variant, image, centered):
+    histogram = ColorHistogram.of(image)
+    od = histogram.values(OpticalDensity())
+    mean, second = kernels.moments(od, histogram.counts, None if centered else np.zeros(3))
+    pixels = np.repeat(od, histogram.counts, axis=1)
+    deviation = pixels - pixels.mean(axis=1, keepdims=True) * centered
+    np.testing.assert_allclose(mean, pixels.mean(axis=1), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(second, deviation @ deviation.T / pixels.shape[1], rtol=1e-9, atol=1e-12)
+
+
+@laws
+@given(image=images, penalty=st.sampled_from([0.0, 0.01, 0.1]))
+def test_lasso_amounts_and_their_moments_agree_with_numpy(variant, image, penalty):
+    histogram = ColorHistogram.of(image)
+    od, weights = histogram.values(STAINTOOLS_DENSITY), histogram.counts / histogram.total
+    lasso = NonnegativeLasso(STAINS, penalty)
+    with native.using("off"):
+        amounts = lasso(od)
+    np.testing.assert_allclose(lasso(od), amounts, atol=1e-12)
+    second, products, mean = kernels.lasso_moments(od, weights, STAINS, penalty, lasso.determinant)
+    np.testing.assert_allclose(second, (weights * amounts) @ amounts.T, atol=1e-12)
+    np.testing.assert_allclose(products, od @ (weights * amounts).T, atol=1e-12)
+    np.testing.assert_allclose(mean, (weights * amounts).sum(axis=1), atol=1e-12)
+
+
+def test_every_gray_and_many_colors_in_lab(variant):
+    levels = np.concatenate(
+        [np.tile(np.arange(256), (3, 1)), np.random.default_rng(0).integers(0, 256, (3, 5000))], axis=1
+    ).astype(np.uint8)
+    np.testing.assert_allclose(kernels.lab_of_levels(levels), CIELab().from_rgb(levels / 255.0), atol=1e-9)
+
+
+@laws
+@given(image=images, weights=st.sampled_from([(1 / 3, 1 / 3, 1 / 3), (0.299, 0.587, 0.114), (0.0, 0.0, 1.0)]))
+def test_gray_levels_are_rounded_weighted_means(variant, image, weights):
+    exact = image @ np.array(weights)
+    found = kernels.gray_levels(np.moveaxis(image, -1, 0), 0.0, 255.0, weights)
+    assert np.abs(found - exact).max() <= 0.5 + 1e-4
+
+
+@laws
+@given(seed=st.integers(0, 999), shape=st.tuples(st.integers(1, 30), st.integers(1, 30)), nodes=st.integers(2, 5))
+def test_gray_tables_are_linear_in_the_context(variant, seed, shape, nodes):
+    rng = np.random.default_rng(seed)
+    table = rng.random((256, nodes, 4), np.float32)
+    gray, context = rng.integers(0, 256, shape, np.uint8), rng.uniform(-0.2, 1.2, shape).astype(np.float32)
+    context.flat[0] = rng.choice([0, 1, 0.5])
+    out = np.empty((3, *shape), np.float32)
+    kernels.gray_lut(table, gray, context, out, 0.0, 1.0)
+    knots = np.arange(nodes) / (nodes - 1)
+    for c in range(3):
+        expected = [np.interp(at, knots, table[level, :, c]) for level, at in zip(gray.flat, context.flat)]
+        np.testing.assert_allclose(out[c].flat, expected, atol=1e-6)
+
+
+def test_normalizers_agree_with_and_without_kernels(variant):
+    ours, theirs = he_image(1, 64, 64), he_image(7, 50, 41)
+    for name, method in sx.methods().items():
+        if method.needs or name in ("stainlut", "colornormnet", "stainnet", "staingan"):
+            continue
+        fast = sx.fit_center([ours], name)(theirs)
+        with native.using("off"):
+            plain = sx.fit_center([ours], name)(theirs)
+        assert np.abs(fast.astype(int) - plain).max() <= 1, name
+
+
+def _in_a_worker(image):
+    native._default_threads.cache_clear()
+    return native.threads_for(1 << 24), FUSED["veta"](image)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_workers_forked_after_use_have_one_thread_and_the_same_pixels():
+    image = he_image(0, 60, 60)
+    expected = FUSED["veta"](image)
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        for threads, result in pool.map(_in_a_worker, [image] * 4):
+            assert threads == 1
+            assert np.array_equal(result, expected)
+
+
+def run(setting, code):
+    environment = os.environ | {"STAINXFORM_NATIVE": setting}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+
+
+def test_the_environment_chooses_the_kernels():
+    code = "from stainxform import native; print(native.active() or 'none')"
+    assert run("off", code).stdout.strip() == "none"
+    for name in native.available():
+        assert run(name, code).stdout.strip() == name
+    assert "STAINXFORM_NATIVE must be one of off, " in run("mmx", code).stderr
+
+
+@pytest.mark.parametrize("threads", [-1, 1.5, "2"])
+def test_threads_are_whole_numbers(threads):
+    with pytest.raises(ParameterError, match="threads must be a whole number"):
+        native.set_threads(threads)
