@@ -351,10 +351,13 @@ def test_a_bad_file_is_reported_and_the_others_go_on(tmp_path, folder, model, ti
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     (folder / "text.jpg").write_text("no image")
     Image.fromarray(tiles[0][..., 0].astype(np.uint16) * 256).save(folder / "deep16.tif")
+    first, *others = map(Image.fromarray, tiles)
+    first.save(folder / "pages.tif", save_all=True, append_images=others)
     result = apply(model, folder, "-o", tmp_path / "out", code=1)
-    assert "3 normalized, 0 unchanged because blank, 3 failed" in result.stdout
-    assert len(error_lines(result)) == 3
-    for name in ("cut.png", "text.jpg", "deep16.tif"):
+    assert "3 normalized, 0 unchanged because blank, 4 failed" in result.stdout
+    assert len(error_lines(result)) == 4
+    assert any("pages.tif holds 6 images; save the one" in line for line in error_lines(result))
+    for name in ("cut.png", "text.jpg", "deep16.tif", "pages.tif"):
         assert sum(name in line for line in error_lines(result)) == 1
     assert names(tmp_path / "out") == ["deep/er/t1.png", "t0.png", "t2.png"]
 
