@@ -32,8 +32,9 @@ PAIR = 2
 SHOWN, GAP, HEAD = 200, 6, 22
 TARGETS = (9, 44)
 """The tiles of our region that stand for it in the pictures."""
-PENNED, PEN = 4, (0, 160, 70)
-"""The tile that gets marker strokes, and their color."""
+MARKED, PEN = 4, (0, 160, 70)
+"""The tile that gets marker strokes, and their color; or much glass beside it."""
+Change = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 BRIEF = {
     "stainlut": {"steps": 250},
     "colornormnet": {"steps": 800},
@@ -41,6 +42,8 @@ BRIEF = {
     "stainnet": {"steps": 3000},
 }
 """Training that takes a CPU core a minute or two: the full methods take more."""
+VARIANTS = {"reinhard-tissue_only": {"tissue_only": True}}
+"""Other settings of a method, measured without a picture."""
 
 
 def region(data: Path, center: int) -> np.ndarray:
@@ -65,8 +68,8 @@ def kept(file: Path, fit: Callable[[], sx.Normalizer]) -> sx.Normalizer:
 
 def fitted(method: str, data: Path, work: Path) -> dict[int, sx.Normalizer]:
     """The normalizer for tiles of each other center: the same one but for StainNet, which is a model of a pair."""
-    brief = BRIEF.get(method, {})
-    if brief:
+    name, brief = method.partition("-")[0], BRIEF.get(method, VARIANTS.get(method, {}))
+    if method in BRIEF:
         brief = brief | {"progress": False, "device": "cpu"}
     if method == "stainnet":
         teacher = fitted("macenko", data, work)[PAIR]
@@ -79,7 +82,7 @@ def fitted(method: str, data: Path, work: Path) -> dict[int, sx.Normalizer]:
         }
     if method == "staingan":
         brief["source"] = region(data, PAIR)
-    model = kept(work / f"{method}.safetensors", lambda: sx.fit_center(region(data, OURS), method, **brief))
+    model = kept(work / f"{method}.safetensors", lambda: sx.fit_center(region(data, OURS), name, **brief))
     return dict.fromkeys(SOURCES, model)
 
 
@@ -115,11 +118,18 @@ def with_pen(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(stroke[..., None], np.uint8(PEN), image), ~stroke
 
 
-def harm_of_pen(model: sx.Normalizer, image: np.ndarray, result: np.ndarray) -> str:
-    """How much tissue beside the strokes comes out otherwise than without them: mean difference in levels."""
-    marked, beside = with_pen(image)
-    difference = np.abs(model(marked, on_blank="raise").astype(int) - result)
-    return f"{difference[beside & sx.tissue_mask(image)].mean():.1f}"
+def with_glass(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A tile beside three times as much of its own glass, and where it is."""
+    glass = image[~sx.tissue_mask(image) & (image.min(-1) > 200)].mean(0).round().astype(np.uint8)
+    wide = np.concatenate([image, np.broadcast_to(glass, (SIDE, 3 * SIDE, 3))], axis=1)
+    return wide, np.indices(wide.shape[:2])[1] < SIDE
+
+
+def harm(model: sx.Normalizer, image: np.ndarray, result: np.ndarray, change: Change) -> str:
+    """How much tissue that a change leaves alone comes out otherwise because of it: mean difference in levels."""
+    changed, same = change(image)
+    after = model(changed, on_blank="raise")[:, :SIDE].astype(int)
+    return f"{np.abs(after - result)[same[:, :SIDE] & sx.tissue_mask(image)].mean():.1f}"
 
 
 def seams(tiles: np.ndarray) -> float:
@@ -167,23 +177,24 @@ def main() -> None:
     tissue = rgb2lab(target)[sx.tissue_mask(target)]
     ours = tissue.mean(0)
     neighbors = region(given.data, PAIR)
-    rows = [row("before", sources, sources, ours, "-", f"{seams(neighbors):.2f}", "-", "-")]
-    for method in sx.methods():
+    rows = [row("before", sources, sources, ours, "-", "-", f"{seams(neighbors):.2f}", "-", "-")]
+    for method in sorted([*sx.methods(), *VARIANTS]):
         models = fitted(method, given.data, given.work)
         results = {center: models[center](image, on_blank="raise") for center, image in sources.items()}
-        strip(targets, sources, results).save(given.output / f"{method}.jpg", quality=90, subsampling=0)
-        pen = harm_of_pen(models[PENNED], sources[PENNED], results[PENNED])
+        if method not in VARIANTS:
+            strip(targets, sources, results).save(given.output / f"{method}.jpg", quality=90, subsampling=0)
+        harms = [harm(models[MARKED], sources[MARKED], results[MARKED], change) for change in (with_pen, with_glass)]
         normalized, seconds = tile_by_tile(models[PAIR], neighbors)
-        kilobytes = size([*given.work.glob(f"{method}.safetensors"), *given.work.glob(f"{method}-*.safetensors")])
-        more = (pen, f"{seams(normalized):.2f}", f"{seconds:.2f}", kilobytes)
-        rows.append(row(f"`{method}`", sources, results, ours, *more))
+        kilobytes = size([*given.work.glob(f"{method}.safetensors"), *given.work.glob(f"{method}-[0-9].safetensors")])
+        more = (*harms, f"{seams(normalized):.2f}", f"{seconds:.2f}", kilobytes)
+        rows.append(row(f"`{method.replace('-', '`, `')}`", sources, results, ours, *more))
         print(rows[-1], flush=True)
     centers = {f"center {center}": region(given.data, center)[::8] for center in (OURS, *SOURCES)}
     small = np.asarray(Image.fromarray(sources[4]).crop((32, 32, 224, 224)).reduce(2))
     sheet(small, augmentations(centers)).save(given.output / "augmentations.jpg", quality=90, subsampling=0)
     if given.table:
         deviation = f"{tissue[:, 0].std():.1f}"
-        titles = ["method", *(f"center {center}" for center in SOURCES), "pen", "seams", "s/MP", "file"]
+        titles = ["method", *(f"center {center}" for center in SOURCES), "pen", "glass", "seams", "s/MP", "file"]
         head = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
         given.table.write_text("\n".join([INTRODUCTION.format(deviation=deviation), *head, *rows, "", CLOSING]))
 
@@ -196,9 +207,11 @@ The pictures of the method pages in numbers: CAMELYON17 (CC0), our center 0 (64 
 center 1, 2 and 4 each. In each cell: distance of the mean tissue color from that of our center (CIEDE2000) / deviation
 of L* in the tissue / mean color of what was glass. Our center's deviation of L* is {deviation}. *Pen*: green marker strokes
 over a third of the tile of center 4; how much the tissue beside them comes out otherwise than without, in levels of 255.
+*Glass*: the same for the tile with three times as much glass beside it.
 *Seams*: 64 neighboring tiles of center 2, each normalized by itself: the mean step across their borders over that between
-pixels half a tile away; the time and the size of the model file beside it. The tiles do not show the same tissue as our
-center's: being near in the mean is no proof of being right.
+pixels half a tile away. *s/MP*: seconds a megapixel on one CPU core, estimation included, median over those tiles, on a
+machine shared with other work: up to twice what an idle one takes. The tiles do not show the same tissue as our center's:
+being near in the mean is no proof of being right.
 """
 
 CLOSING = f"""Three tiles, one each: an illustration, no ranking; for that see [results](../results.md). Trained briefly, on one CPU
