@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from stainxform.errors import ModelFileError
+from stainxform.settings import for_json
 
 FORMAT = 1
 """Version of the file layout. A reader refuses files with a higher number."""
@@ -53,7 +54,7 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
 
 def settings_digest(record: dict[str, Any]) -> str:
     """SHA-256 of a metadata record, so that a changed setting is noticed like a changed weight."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(record, sort_keys=True, default=for_json).encode()).hexdigest()
 
 
 def atomic_write(path: str | Path, data: bytes) -> None:
@@ -79,7 +80,9 @@ def write_model(path: str | Path, state: ModelState) -> None:
     record = {name: getattr(state, name) for name in _FIELDS if name not in ("format", "sha256")}
     record |= {"format": FORMAT, "sha256": digest(arrays)}
     record["settings_sha256"] = settings_digest(record)
-    atomic_write(path, save(arrays, metadata={_KEY: json.dumps(record, sort_keys=True, allow_nan=False)}))
+    atomic_write(
+        path, save(arrays, metadata={_KEY: json.dumps(record, sort_keys=True, allow_nan=False, default=for_json)})
+    )
 
 
 def read_model(path: str | Path) -> ModelState:

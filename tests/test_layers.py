@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "stainxform"
 
 LAYERS = [
     {"errors", "_version"},
-    {"_optional"},
+    {"_optional", "settings"},
     {"color"},
     {"images", "separation"},
     {"blank"},

@@ -17,6 +17,7 @@ from stainxform.histogram import ColorHistogram
 from stainxform.images import Image, ImageSpec, ValueRange, check_image
 from stainxform.maps import ColorMap, ImageMap
 from stainxform.modelfile import ModelState, read_model, write_model
+from stainxform.settings import make_plain
 from stainxform.sources import iterate
 from stainxform.tissue import MIN_TISSUE, is_blank, tissue_fraction
 
@@ -49,6 +50,9 @@ class Normalizer(ABC):
 
     fit: ClassVar[Callable[..., Any]]
     """Class method ``fit(images, *, settings...)``: every method documents its own keyword settings."""
+
+    def __post_init__(self) -> None:
+        make_plain(self)
 
     @abstractmethod
     def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ImageMap:

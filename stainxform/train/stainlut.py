@@ -189,8 +189,8 @@ def train_stainlut(
     NotEnoughTissueError : a tile is smaller than 16 px a side.
     TrainingError : see :func:`stainxform.train.loop.train`.
     """
-    data.smallest_side(tiles, LEAST_SIDE, "StainLUT")
     chosen = pick_device(device)
+    data.smallest_side(tiles, LEAST_SIDE, "StainLUT")
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(schedule.seed)
         net = StainLUTNet(bases, size, context_nodes, dropout, encoder_norm=encoder_norm)
