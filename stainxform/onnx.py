@@ -44,8 +44,9 @@ def export(
 
     Parameters
     ----------
-    model : a map (``normalizer.map_for(image)``, ``normalizer.map_for_tiles(tiles)``, ``bake(...)``), or a StainLUT or
-        StainNet, fitted or as the path of its model file. Blank images come back unchanged, except from a map.
+    model : a map (``normalizer.map_for(image)``, ``normalizer.map_for_tiles(tiles)``, ``bake(...)``), or a StainLUT,
+        StainNet or StainGAN, fitted or as the path of its model file. Blank images come back unchanged, except from a
+        map.
     path : usually ends in ``.onnx``; written atomically.
     value_range : (low, high) of float images.
     dtype : of input and output, "float32" or "uint8" (0..255).

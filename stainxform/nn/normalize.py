@@ -14,9 +14,11 @@ from stainxform.errors import InvalidImageError, ParameterError
 from stainxform.images import ValueRange, check_range
 from stainxform.maps import ColorMap, ImageMap
 from stainxform.nn.operator import Estimated
+from stainxform.nn.staingan import Translate
 from stainxform.nn.stainlut import ColorizeFixed, ColorizeFused
 from stainxform.nn.traced import MapColors, traced
 from stainxform.normalizers.base import Normalizer
+from stainxform.normalizers.staingan import GeneratorMap, StainGAN
 from stainxform.normalizers.stainlut import ContextMap, StainLUT
 from stainxform.normalizers.stainnet import StainNet
 from stainxform.tissue import MIN_TISSUE_PIXELS, tissue_planes
@@ -31,9 +33,9 @@ class Normalize(nn.Module):
         ``normalizer.map_for_tiles(tiles)`` of a slide.
     value_range : (low, high) of float images. Ignored for uint8.
 
-    Maps, StainLUT and StainNet are torch operations throughout (``self.native``). Other normalizers estimate from every
-    image in the operator ``stainxform::normalize``: graphs hold it as one node, gradients flow as if the estimated map
-    were fixed, and none through a StainGAN.
+    Maps, StainLUT, StainNet and StainGAN are torch operations throughout (``self.native``). Other normalizers estimate
+    from every image in the operator ``stainxform::normalize``: graphs hold it as one node, and gradients flow as if the
+    estimated map were fixed.
 
     It computes in float32 on the device of the image, which must be that of the module, and stays in eval mode, whatever
     the model around it does. Blank images come back unchanged, except from a map, which knows no blank images.
@@ -102,6 +104,10 @@ def _core(model: Normalizer | ImageMap) -> nn.Module:
         return OnUnitImages(MapColors(model))
     if isinstance(model, ContextMap):
         return OnUnitImages(ColorizeFixed(model))
+    if isinstance(model, GeneratorMap):
+        return OnUnitImages(Translate(model.net))
+    if isinstance(model, StainGAN):
+        return OnUnitImages(Translate(model.net), model.min_tissue)
     if isinstance(model, StainNet):
         return OnUnitImages(MapColors(model.network), model.min_tissue)
     if isinstance(model, StainLUT):
