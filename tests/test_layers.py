@@ -32,7 +32,8 @@ LAYERS = [
     {"augment"},
     {"_hosts", "_augment_hosts"},
     {"monai_augment", "albumentations_augment"},
-    {"monai", "albumentations", "evaluate", "samples"},
+    {"nn"},
+    {"monai", "albumentations", "torchvision", "onnx", "evaluate", "samples"},
     {"demo"},
     {"cli"},
     {"__main__"},
@@ -51,6 +52,9 @@ HEAVY = {
     "typer",
     "tifffile",
     "cv2",
+    "torchvision",
+    "onnx",
+    "onnxscript",
 }
 
 WITHOUT_EXTRAS = {method.path.partition(":")[0] for method in sx.methods().values() if not method.needs}
@@ -61,9 +65,11 @@ NETWORKS = tuple(
 )
 
 MAY_IMPORT_AT_THE_TOP = {
-    "torch": ("ops/", "nets/", "train/", "monai", *NETWORKS),
+    "torch": ("ops/", "nets/", "train/", "nn/", "monai", "torchvision", *NETWORKS),
     "monai": ("monai",),
     "albumentations": ("albumentations",),
+    "torchvision": ("torchvision",),
+    "PIL": ("torchvision",),
     "typer": ("cli/",),
 }
 """Heavy packages, and how the names of the files begin that load them when imported."""

@@ -12,7 +12,7 @@ import typer
 
 from stainxform.cli import text
 
-_PACKAGES = ("numpy", "torch", "monai", "albumentations")
+_PACKAGES = ("numpy", "torch", "monai", "albumentations", "torchvision", "onnx")
 
 
 def info(

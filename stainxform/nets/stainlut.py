@@ -58,14 +58,18 @@ class Predictor(nn.Module):
 
     def forward(self, gray: Tensor) -> Fusion:
         """Map a gray image ``(1, 1, H, W)`` in [0, 1] to its :class:`Fusion`."""
+        (out,) = self.numbers(gray)
+        n = self.bases
+        return Fusion(out[: 9 * n].reshape(3, 3 * n), out[9 * n :])
+
+    def numbers(self, gray: Tensor) -> Tensor:
+        """Fusion parameters ``(N, 10n)`` of each of ``(N, 1, H, W)``: 9n weights, n biases."""
         x = F.interpolate(gray, (PREDICTOR_SIZE, PREDICTOR_SIZE), mode="bilinear", align_corners=False)
         for i, conv in enumerate(self.convs):
             x = F.leaky_relu(_gray_conv(conv, x) if i == 0 else conv(x), 0.2)
             if i < len(self.norms):
                 x = self.norms[i](x)
-        out = self.head(self.dropout(x)).flatten().to(gray.dtype)
-        n = self.bases
-        return Fusion(out[: 9 * n].reshape(3, 3 * n), out[9 * n :])
+        return self.head(self.dropout(x)).flatten(1).to(gray.dtype)
 
 
 NORMS: dict[str, Callable[[], nn.Module]] = {

@@ -19,7 +19,7 @@ from stainxform._optional import is_tensor
 from stainxform.color import GRAY_WEIGHTS
 from stainxform.errors import ParameterError
 from stainxform.histogram import ColorHistogram
-from stainxform.images import Image, ImageSpec, as_numpy, like, read_planes, write_planes
+from stainxform.images import Image, ImageSpec, as_numpy, each_image, like, read_planes, write_planes
 from stainxform.maps import ImageMap
 from stainxform.nets.stainlut import NORMS, Encoder, StainLUTNet, gray_levels
 from stainxform.normalizers.network import NetworkNormalizer
@@ -48,7 +48,10 @@ class ContextMap(ImageMap):
     gray_weights: tuple[float, float, float]
 
     def apply(self, image: Image, spec: ImageSpec) -> Image:
-        """Colorize one image on its own device (numpy: on that of the network). No gradient flows to the image."""
+        """Colorize each image on its own device (numpy: on that of the network). No gradient flows to the image."""
+        return each_image(image, lambda one: self._apply_to_one(one, spec))
+
+    def _apply_to_one(self, image: Image, spec: ImageSpec) -> Image:
         device = image.device if is_tensor(image) and image.device.type != "cpu" else self.table.device
         gray = image_gray(image, spec, self.gray_weights).to(device)
         encoder = self.encoder if device == self.table.device else copy.deepcopy(self.encoder).to(device)
