@@ -8,7 +8,10 @@ once: one unit, as the sums before may fall to either side.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -137,6 +140,15 @@ def check_levels(kernels: Any, reference: Any, inputs: Inputs, device: str = "cp
     difference = (found.int() - wanted.int()).abs()
     assert (difference[~tie] == 0).all()
     assert (difference <= 1).all()
+
+
+def script(name: str) -> Any:
+    """``benchmarks/<name>.py`` as a module."""
+    spec = spec_from_file_location(name, Path(__file__).parents[1] / f"benchmarks/{name}.py")
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module
 
 
 def on(inputs: Inputs, device: str) -> Inputs:
