@@ -152,5 +152,10 @@ def script(name: str) -> Any:
 
 
 def on(inputs: Inputs, device: str) -> Inputs:
-    """The same on a device, strides kept."""
-    return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
+    """The same on a device, in the same strides."""
+    return {name: _move(value, device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
+
+
+def _move(tensor: Tensor, device: str) -> Tensor:
+    whole = torch.empty(0, dtype=tensor.dtype).set_(tensor.untyped_storage()).to(device)
+    return whole.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
