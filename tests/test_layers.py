@@ -15,7 +15,7 @@ LAYERS = [
     {"errors", "_version"},
     {"_optional", "settings"},
     {"color"},
-    {"images", "separation"},
+    {"images", "separation", "interpolation"},
     {"blank"},
     {"histogram"},
     {"tissue", "background"},
@@ -23,8 +23,8 @@ LAYERS = [
     {"factorization", "classifier"},
     {"files"},
     {"sources"},
-    {"lut3d"},
     {"ops"},
+    {"lut3d"},
     {"nets"},
     {"train"},
     {"normalizers"},
@@ -42,6 +42,7 @@ LAYERS = [
 
 HEAVY = {
     "torch",
+    "triton",
     "monai",
     "albumentations",
     "skimage",
@@ -66,6 +67,7 @@ NETWORKS = tuple(
 
 MAY_IMPORT_AT_THE_TOP = {
     "torch": ("ops/", "nets/", "train/", "nn/", "monai", "torchvision", *NETWORKS),
+    "triton": ("ops/triton_kernels",),
     "monai": ("monai",),
     "albumentations": ("albumentations",),
     "torchvision": ("torchvision",),
