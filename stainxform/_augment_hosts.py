@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,3 +51,19 @@ def transform_doc(kind: type[Augmentation], first: str, rest: str) -> str:
 {first}{own}{rest}
     Source: {kind.source}.
     """
+
+
+def signature(*bases: type, names: tuple[str, ...]) -> inspect.Signature:
+    """The true arguments, for ``help`` and completion, in place of ``**parameters``.
+
+    Parameters
+    ----------
+    bases : the classes whose arguments it takes.
+    names : the augmentation's own, by keyword.
+    """
+    named = {
+        n: p for base in bases for n, p in inspect.signature(base).parameters.items() if p.kind is not p.VAR_KEYWORD
+    }
+    own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names]
+    first = [p for p in named.values() if p.kind is not p.KEYWORD_ONLY]
+    return inspect.Signature([*first, *own, *(p for p in named.values() if p.kind is p.KEYWORD_ONLY)])

@@ -1,4 +1,4 @@
-"""What the host adapters (MONAI, albumentations) share."""
+"""What the host adapters (MONAI, albumentations, torchvision) and the torch module share."""
 
 from __future__ import annotations
 

@@ -10,10 +10,13 @@ from stainxform.errors import MissingDependencyError
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import ``module``, or raise MissingDependencyError naming the extra that installs it."""
+    """Import ``module``, or raise MissingDependencyError naming the extra that installs it.
+
+    A compiled package that does not fit the torch beside it fails with RuntimeError or OSError: the same to us.
+    """
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:
         package = module.partition(".")[0]
         raise MissingDependencyError(
             f"{package} cannot be imported ({error}); install it with: pip install 'stainxform[{extra}]'"

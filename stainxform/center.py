@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from contextlib import suppress
 from typing import Any
 
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
@@ -11,6 +12,7 @@ from stainxform.histogram import ColorHistogram
 from stainxform.images import ValueRange
 from stainxform.normalizers.base import CenterInfo, Normalizer
 from stainxform.normalizers.registry import normalizer_class
+from stainxform.settings import plain
 from stainxform.sources import Tiles
 from stainxform.tissue import MIN_TISSUE, is_blank
 
@@ -46,15 +48,17 @@ def fit_center(
 
     Raises
     ------
-    ParameterError : unknown method or setting. Checked before anything is read.
+    ParameterError : unknown method or setting, or a value that makes no sense. Checked before anything is read.
     InvalidImageError : nothing found, or a tile cannot be read.
     NotEnoughTissueError : every tile is blank. Checked before training starts.
     MissingDependencyError : the method needs an extra that is not installed.
     """
     kind = normalizer_class(method)
     _check_parameters(kind, method, parameters)
+    parameters = plain(parameters)
     if not 0 <= min_tissue <= 1:
         raise ParameterError(f"min_tissue is a fraction from 0 to 1, got {min_tissue}")
+    _check_values(kind, parameters)
     tiles = Tiles(images, image_key=image_key, value_range=value_range)
     kept = [i for i, tile in enumerate(tiles) if not is_blank(ColorHistogram.of(tile), min_tissue)]
     if not kept:
@@ -70,6 +74,29 @@ def fit_center(
         )
     normalizer = kind.fit(tiles.subset(kept), **parameters)
     return normalizer.with_info(CenterInfo(center, len(kept), license), min_tissue)
+
+
+class _ImagesReachedError(Exception):
+    """A fit has begun to read, so it has no fault to find in its settings."""
+
+
+class _NotYet(Tiles):
+    """Stands for tiles that must not be read yet."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __len__(self) -> int:
+        raise _ImagesReachedError
+
+    def __getitem__(self, index: Any) -> Any:
+        raise _ImagesReachedError
+
+
+def _check_values(kind: type[Normalizer], parameters: dict[str, Any]) -> None:
+    """Run a fit as far as its first look at the images: every fit checks its settings before that."""
+    with suppress(_ImagesReachedError):
+        kind.fit(_NotYet(), **parameters)
 
 
 def _check_parameters(kind: type[Normalizer], method: str, parameters: dict[str, Any]) -> None:

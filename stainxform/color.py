@@ -186,6 +186,9 @@ class BackgroundDensity:
 STAINTOOLS_DENSITY = OpticalDensity(io=255, offset=0, darkest=1, floor=1e-6)
 """Optical density as in StainTools 2.1.2 (P. Byfield)."""
 
+STAINTOOLS_LIGHTEST = 79.8
+"""Tissue in StainTools 2.1.2 is darker than this CIELAB lightness: below .8 of 8-bit Lab, at most 203 of 255."""
+
 XYZ_FROM_RGB = np.array(
     [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
 )
@@ -201,7 +204,7 @@ class CIELab:
     """CIE 1976 L*a*b*, D65 white, from sRGB (IEC 61966-2-1): L in 0..100. Primaries as in scikit-image."""
 
     def from_rgb(self, planes: Planes) -> Planes:
-        """SRGB planes in [0, 1] to L*, a*, b*."""
+        """sRGB planes in [0, 1] to L*, a*, b*."""
         xp = namespace(planes)
         linear = xp.where(planes > 0.04045, ((planes + 0.055) / 1.055) ** 2.4, planes / 12.92)
         xyz = mix(XYZ_FROM_RGB / D65[:, None], linear)

@@ -33,13 +33,18 @@ def read_image(path: str | Path) -> np.ndarray:
 
     Gray is repeated three times, a palette is expanded, transparency is laid over white.
 
-    Raises InvalidImageError for a file that is missing, truncated, no image, larger than Pillow's safety limit, or
-    deeper than 8 bits.
+    Raises InvalidImageError for a file that is missing, truncated, no image, larger than Pillow's safety limit, deeper
+    than 8 bits, or that holds several images (pages of a TIFF, frames), of which none is guessed to be the one.
     """
     from PIL import Image
 
     try:
         with Image.open(path) as image:
+            pages = getattr(image, "n_frames", 1)
+            if pages > 1:
+                raise InvalidImageError(
+                    f"{path} holds {pages} images; save the one you want as a file of its own, or cut a slide into tiles"
+                )
             # Pillow would drop the low bytes of 16-bit RGB without a word; only its decoder's arguments tell.
             if image.mode.startswith(("I", "F")) or ";16" in str(image.tile):
                 raise InvalidImageError(

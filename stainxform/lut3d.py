@@ -6,19 +6,20 @@ color is one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, pairwise, product
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from stainxform._optional import is_tensor
-from stainxform.color import Planes, as_index, constant, namespace
+from stainxform.color import Planes, constant
 from stainxform.errors import ModelFileError, ParameterError
 from stainxform.histogram import ColorHistogram, weighted_percentile
+from stainxform.interpolation import Interpolation, locate, multilinear, tetrahedral
 from stainxform.kernels import Lut3DKernel
 from stainxform.maps import ColorMap, ImageMap
 from stainxform.modelfile import atomic_write
@@ -27,8 +28,6 @@ from stainxform.sources import iterate
 if TYPE_CHECKING:
     from stainxform.normalizers.base import Normalizer
 
-Interpolation = Literal["tetrahedral", "trilinear"]
-
 Domain = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Colors of the first and of the last node."""
 
@@ -36,6 +35,8 @@ _UNIT: Domain = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 MOST_NODES = 256
 """The most that the ``.cube`` format allows."""
+
+_MOST_IN_CACHE = 129
 
 OVERSHOOT = 0.5
 """Baked colors may leave 0..1 by this much. Clipped at the nodes, a map would be wrong in every cell in which it leaves
@@ -81,21 +82,23 @@ class Lut3DMap(ColorMap):
         return len(self.table)
 
     @cached_property
-    def kernel(self) -> Lut3DKernel:
-        """The same in one pass."""
+    def kernel(self) -> Lut3DKernel | None:
+        """The same in one pass; None for a table far larger than any cache, which serves each color once instead."""
+        if self.nodes > _MOST_IN_CACHE:
+            return None
         return Lut3DKernel(self.table, self.interpolation == "tetrahedral", *self.domain)
 
     def evaluate(self, planes: Planes) -> Planes:
         """Interpolate RGB planes. Gradients flow to the colors; at a node they are those of the cell above it."""
-        xp, last, strides = namespace(planes), self.nodes - 1, (self.nodes**2, self.nodes, 1)
-        index, fractions = 0, []
-        for plane, low, high, stride in zip(planes, *self.domain, strides):
-            position = xp.clip((plane - low) * (last / (high - low)), 0, last)
-            cell = xp.clip(xp.floor(position), 0, last - 1)
-            index = index + as_index(cell) * stride
-            fractions.append(position - cell)
-        interpolate = _tetrahedral if self.interpolation == "tetrahedral" else _trilinear
-        return interpolate(_Nodes(self.table, planes), index, fractions, strides)
+        if is_tensor(planes) and self.domain == _UNIT:
+            from stainxform.ops.lut3d import lut3d
+
+            return lut3d(constant(np.moveaxis(self.table, -1, 0), planes), planes, self.interpolation)
+        strides = (self.nodes**2, self.nodes, 1)
+        cells = [locate(plane, self.nodes, low, high) for plane, low, high in zip(planes, *self.domain)]
+        index = sum(cell * stride for (cell, _), stride in zip(cells, strides))
+        interpolate = tetrahedral if self.interpolation == "tetrahedral" else multilinear
+        return interpolate(_Nodes(self.table, planes), index, [fraction for _, fraction in cells], strides)
 
 
 class _Nodes:
@@ -111,32 +114,6 @@ class _Nodes:
         if is_tensor(index):
             return self._channels[:, index]
         return np.stack([channel[index].astype(self._dtype, copy=False) for channel in self._channels])
-
-
-def _trilinear(nodes: _Nodes, index: Any, fractions: list[Planes], strides: Sequence[int]) -> Planes:
-    """Linear along blue, then green, then red."""
-    corners = [nodes[index + sum(offset)] for offset in product(*((0, stride) for stride in strides))]
-    for fraction in reversed(fractions):
-        corners = [low + fraction * (high - low) for low, high in zip(corners[::2], corners[1::2])]
-    return corners[0]
-
-
-def _tetrahedral(nodes: _Nodes, index: Any, fractions: list[Planes], strides: Sequence[int]) -> Planes:
-    """Along the edges of the cell from its lowest to its highest corner, the axis of the largest fraction first.
-
-    Kasson et al., "Performing color space conversions with three-dimensional linear interpolation", J. Electronic
-    Imaging 4(3), 1995.
-    """
-    xp = namespace(fractions[0])
-    (r, g, b), (red, green, blue) = fractions, strides
-    most, least = xp.maximum(xp.maximum(r, g), b), xp.minimum(xp.minimum(r, g), b)
-    middle = xp.maximum(xp.minimum(r, g), xp.minimum(xp.maximum(r, g), b))
-    # Where two fractions are equal, any order of their axes gives the same color.
-    first = xp.where(r == most, red, xp.where(g == most, green, blue))
-    third = xp.where(b == least, blue, xp.where(g == least, green, red))
-    corners = [nodes[i] for i in (index, index + first, index + sum(strides) - third, index + sum(strides))]
-    steps = [high - low for low, high in pairwise(corners)]
-    return corners[0] + most * steps[0] + middle * steps[1] + least * steps[2]
 
 
 def bake(color_map: ImageMap, nodes: int = 33, interpolation: Interpolation = "tetrahedral") -> Lut3DMap:

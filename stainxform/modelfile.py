@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from stainxform.errors import ModelFileError
+from stainxform.settings import for_json
 
 FORMAT = 1
 """Version of the file layout. A reader refuses files with a higher number."""
@@ -53,7 +54,7 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
 
 def settings_digest(record: dict[str, Any]) -> str:
     """SHA-256 of a metadata record, so that a changed setting is noticed like a changed weight."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(record, sort_keys=True, default=for_json).encode()).hexdigest()
 
 
 def atomic_write(path: str | Path, data: bytes) -> None:
@@ -71,15 +72,20 @@ def atomic_write(path: str | Path, data: bytes) -> None:
         raise
 
 
-def write_model(path: str | Path, state: ModelState) -> None:
-    """Save ``state``; the same state gives the same bytes."""
+def pack(state: ModelState) -> bytes:
+    """The bytes of a model file; the same state gives the same bytes."""
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
     record = {name: getattr(state, name) for name in _FIELDS if name not in ("format", "sha256")}
     record |= {"format": FORMAT, "sha256": digest(arrays)}
     record["settings_sha256"] = settings_digest(record)
-    atomic_write(path, save(arrays, metadata={_KEY: json.dumps(record, sort_keys=True, allow_nan=False)}))
+    return save(arrays, metadata={_KEY: json.dumps(record, sort_keys=True, allow_nan=False, default=for_json)})
+
+
+def write_model(path: str | Path, state: ModelState) -> None:
+    """Save ``state``, atomically."""
+    atomic_write(path, pack(state))
 
 
 def read_model(path: str | Path) -> ModelState:
@@ -88,14 +94,19 @@ def read_model(path: str | Path) -> ModelState:
     Raises ModelFileError if it is missing, truncated, not a stainxform model, of a newer format, or if its settings or
     weights do not match their checksum or are not finite.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     path = Path(path)
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise ModelFileError(f"cannot read the model file {path}: {getattr(error, 'strerror', error)}") from error
+    return unpack(data, str(path))
+
+
+def unpack(data: bytes, path: str = "the model") -> ModelState:
+    """Check the bytes of a model file, whose name is ``path`` in errors; see :func:`read_model`."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
     try:
         arrays = load(data)
         metadata = _header(data).get("__metadata__") or {}
@@ -115,7 +126,7 @@ def _header(data: bytes) -> dict[str, Any]:
     return header if isinstance(header, dict) else {}
 
 
-def _record(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
+def _record(path: str, metadata: dict[str, str]) -> dict[str, Any]:
     if _KEY not in metadata:
         raise ModelFileError(
             f"{path} is a .safetensors file but no stainxform model; make one with fit_center(...).save"

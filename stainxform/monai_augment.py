@@ -11,13 +11,12 @@ worker of ``monai.data.DataLoader`` draws differently; with torch's own DataLoad
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Hashable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stainxform._augment_hosts import build, parameter_names, transform_doc, transform_name
+from stainxform._augment_hosts import build, parameter_names, signature, transform_doc, transform_name
 from stainxform._optional import require
 from stainxform.augment import AUGMENTATIONS, Augmentation
 from stainxform.blank import OnBlank, check_on_blank
@@ -179,16 +178,6 @@ class RandAugmentationd(Randomizable, MapTransform):
 _Dictionary = type[RandAugmentationd]
 
 
-def _signature(*bases: type, names: tuple[str, ...]) -> inspect.Signature:
-    """The true arguments, for ``help`` and completion, in place of ``**parameters``."""
-    named = {
-        n: p for base in bases for n, p in inspect.signature(base).parameters.items() if p.kind is not p.VAR_KEYWORD
-    }
-    own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names]
-    first = [p for p in named.values() if p.kind is not p.KEYWORD_ONLY]
-    return inspect.Signature([*first, *own, *(p for p in named.values() if p.kind is p.KEYWORD_ONLY)])
-
-
 def _of(name: str) -> tuple[type[RandAugmentation], _Dictionary, _Dictionary, _Dictionary]:
     """The transforms for one augmentation: array form, and dictionary form three times."""
     kind, title = AUGMENTATIONS[name], transform_name(name)
@@ -199,7 +188,7 @@ def _of(name: str) -> tuple[type[RandAugmentation], _Dictionary, _Dictionary, _D
         {
             "__module__": _PUBLIC,
             "__doc__": transform_doc(kind, "", _ARGUMENTS),
-            "__signature__": _signature(RandAugmentation, names=names),
+            "__signature__": signature(RandAugmentation, names=names),
             "kind": kind,
         },
     )
@@ -209,7 +198,7 @@ def _of(name: str) -> tuple[type[RandAugmentation], _Dictionary, _Dictionary, _D
         {
             "__module__": _PUBLIC,
             "__doc__": transform_doc(kind, _KEYS, _ARGUMENTS + _ALLOW_MISSING),
-            "__signature__": _signature(RandAugmentationd, RandAugmentation, names=names),
+            "__signature__": signature(RandAugmentationd, RandAugmentation, names=names),
             "array": array,
         },
     )

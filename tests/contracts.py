@@ -13,7 +13,13 @@ from monai.data import MetaTensor
 import stainxform.albumentations as for_albumentations
 import stainxform.monai as for_monai
 from stainxform import Normalizer
+from stainxform.errors import MissingDependencyError
 from stainxform.images import as_numpy
+
+try:
+    import stainxform.torchvision as for_torchvision
+except MissingDependencyError:  # CI has none that fits its torch
+    for_torchvision = None
 
 UNIT = (0.0, 1.0)
 
@@ -121,6 +127,17 @@ def meta_tensor(image: np.ndarray) -> MetaTensor:
     return MetaTensor(tensor(image), meta={"filename_or_obj": "tile.png"}, applied_operations=[{"class": "Flip"}])
 
 
+def torchvision_transform(normalizer: Normalizer, options: Options) -> Any:
+    return for_torchvision.StainNormalize(normalizer, options.value_range, options.on_blank)
+
+
+def tv_image(image: np.ndarray) -> torch.Tensor:
+    """An image of torchvision; it gives gray ones a channel."""
+    from torchvision import tv_tensors
+
+    return tv_tensors.Image(tensor(image))
+
+
 ALL_LAYOUTS = ("HWC", "NHWC", "CHW", "NCHW")
 
 HOSTS = (
@@ -132,6 +149,12 @@ HOSTS = (
     Host("monai-dictionary", ("CHW",), meta_tensor, monai_dictionary),
     Host("albumentations", ("HWC", "NHWC"), np.asarray, albumentations, numpy=True, unit_only=True),
 )
+if for_torchvision is not None:
+    HOSTS = (
+        *HOSTS,
+        Host("torchvision-tensor", ("CHW", "NCHW"), tensor, torchvision_transform),
+        Host("torchvision-image", ("CHW", "NCHW"), tv_image, torchvision_transform),
+    )
 
 CASES = [
     (host, layout, dtype, value_range)

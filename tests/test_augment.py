@@ -124,7 +124,8 @@ class TestLaws:
         if augmentation.neutral is None:
             pytest.skip("has no neutral draw")
         np.testing.assert_array_equal(augmentation(image, augmentation.neutral), image)
-        for dtype, tolerance in (("float32", 5e-6), ("float64", 1e-13)):  # legacy HED is exp(ln(I + 2)) - 2
+        # Legacy HED is exp(ln(I + 2)) - 2; separating stains a few degrees apart costs a digit or two.
+        for dtype, tolerance in (("float32", 5e-5), ("float64", 1e-13)):
             values = store(image, dtype).image
             np.testing.assert_allclose(augmentation(values, augmentation.neutral), values, atol=tolerance)
 
@@ -515,6 +516,14 @@ def statistics(tiles):
 
 
 class TestRandStainNA:
+    def test_numpy_scalars_as_settings_survive_a_file_and_a_draw(self, tiles, tmp_path):
+        ColorStatistics.fit(tiles[0], tissue_only=np.True_, space=np.str_("ruderman")).save(tmp_path / "s.safetensors")
+        found = RandStainNA(model=tmp_path / "s.safetensors", spread=np.float32(0.5))
+        assert (found.statistics.tissue_only, found.statistics.space) == (True, "ruderman")
+        draw = draw_of(found, 1)
+        assert json.loads(json.dumps(draw)) == draw
+        assert draw == draw_of(RandStainNA(model=tmp_path / "s.safetensors", spread=0.5), 1)
+
     @pytest.mark.parametrize("space", ["cielab", "ruderman"])
     @pytest.mark.parametrize("tissue_only", [False, True])
     def test_fit_is_the_mean_and_deviation_of_single_images(self, tiles, space, tissue_only):

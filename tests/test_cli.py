@@ -16,6 +16,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import stainxform
+from stainxform._augment_hosts import transform_name
+from stainxform.augment import AUGMENTATIONS, ColorStatistics, RandStainNA
 from stainxform.cli import batch
 from stainxform.cli.app import app
 from stainxform.files import read_image
@@ -349,10 +351,13 @@ def test_a_bad_file_is_reported_and_the_others_go_on(tmp_path, folder, model, ti
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     (folder / "text.jpg").write_text("no image")
     Image.fromarray(tiles[0][..., 0].astype(np.uint16) * 256).save(folder / "deep16.tif")
+    first, *others = map(Image.fromarray, tiles)
+    first.save(folder / "pages.tif", save_all=True, append_images=others)
     result = apply(model, folder, "-o", tmp_path / "out", code=1)
-    assert "3 normalized, 0 unchanged because blank, 3 failed" in result.stdout
-    assert len(error_lines(result)) == 3
-    for name in ("cut.png", "text.jpg", "deep16.tif"):
+    assert "3 normalized, 0 unchanged because blank, 4 failed" in result.stdout
+    assert len(error_lines(result)) == 4
+    assert any("pages.tif holds 6 images; save the one" in line for line in error_lines(result))
+    for name in ("cut.png", "text.jpg", "deep16.tif", "pages.tif"):
         assert sum(name in line for line in error_lines(result)) == 1
     assert names(tmp_path / "out") == ["deep/er/t1.png", "t0.png", "t2.png"]
 
@@ -470,12 +475,24 @@ def test_info_wants_one_thing(model):
     run("info", model, "--system", code=2)
 
 
-def test_methods_lists_the_table():
-    text = run("methods").stdout
-    for method in stainxform.methods().values():
-        assert method.name in text
-        assert method.source.split(",")[0] in text
-    assert "stainxform[torch]" in text
+def test_methods_lists_everything_with_its_source_on_one_line():
+    lines = run("methods").stdout.splitlines()
+    known = {method.name: method for method in stainxform.methods().values()}
+    known |= {transform_name(name): kind for name, kind in AUGMENTATIONS.items()}
+    assert len(lines) == 2 + len(known)
+    for name, entry in known.items():
+        (line,) = (line for line in lines if line.split()[0] == name)
+        assert f"{entry.title} [{entry.source}]" in line
+        assert getattr(entry, "extra", "") in line
+
+
+def test_info_knows_the_files_of_augmentations(tmp_path, tiles):
+    path = tmp_path / "statistics.safetensors"
+    ColorStatistics.fit(tiles, center="Lab 7").save(path)
+    text = run("info", path).stdout
+    for fact in (f"randstainna: {RandStainNA.title}", RandStainNA.source, "Lab 7", "12 fitted numbers", "cielab"):
+        assert fact in text
+    assert "unknown" not in text
 
 
 def test_write_center_then_fit(tmp_path):

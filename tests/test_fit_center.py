@@ -126,9 +126,79 @@ def test_an_unknown_setting_raises_before_anything_is_read_and_names_the_known_o
         sx.fit_center(Unreadable(), method, colour=1)
 
 
-def test_a_senseless_value_of_a_setting_raises():
-    with pytest.raises(ParameterError, match="definition"):
-        sx.fit_center(TILES, "macenko", definition="matlab")
+SENSELESS = [
+    ("macenko", {"definition": "matlab"}),
+    ("macenko", {"alpha": 99}),
+    ("macenko", {"combine": "best"}),
+    ("vahadane", {"regularization": 0}),
+    ("ramakrishnan", {"patches": 0}),
+    ("khan", {"confidence": 1}),
+    ("reinhard", {"space": "hsv"}),
+    ("reinhard_modified", {"tissue_only": "no"}),
+    ("stainlut", {"steps": 0}),
+    ("stainlut", {"gray": "red"}),
+    ("colornormnet", {"max_offset": -1}),
+    ("stainnet", {"batch": 0}),
+    ("staingan", {"blocks": -1}),
+    *((method, {"device": "no-such-device"}) for method in ("stainlut", "colornormnet", "stainnet", "staingan")),
+]
+
+
+@pytest.mark.parametrize(("method", "setting"), SENSELESS, ids=str)
+def test_a_senseless_value_of_a_setting_raises_before_anything_is_read(method, setting):
+    if sx.methods()[method].extra:
+        pytest.importorskip("torch")
+    needed = {"stainnet": {"teacher": sx.Macenko()}, "staingan": {"source": Unreadable()}}.get(method, {})
+    (name,) = setting
+    with pytest.raises(ParameterError, match=name):
+        sx.fit_center(Unreadable(), method, **needed, **setting)
+
+
+@pytest.mark.parametrize("method", sx.methods())
+def test_good_settings_are_followed_by_a_look_at_the_images(method):
+    if sx.methods()[method].extra:
+        pytest.importorskip("torch")
+    needed = {"stainnet": {"teacher": sx.Macenko()}, "staingan": {"source": Unreadable()}}.get(method, {})
+    with pytest.raises(AssertionError, match="read before"):
+        sx.fit_center(Unreadable(), method, **needed)
+
+
+NUMPY_SCALARS = [
+    ("macenko", {"alpha": np.float32(0.1), "beta": np.float64(0.2), "definition": np.str_("veta")}),
+    ("vahadane", {"regularization": np.float32(0.1)}),
+    ("ramakrishnan", {"patches": np.int64(3), "max_white": np.float32(0.1)}),
+    ("khan", {"confidence": np.float16(0.75)}),
+    ("reinhard", {"tissue_only": np.True_}),
+]
+
+
+@pytest.mark.parametrize(("method", "settings"), NUMPY_SCALARS, ids=str)
+@pytest.mark.parametrize(
+    "fit", [sx.fit_center, lambda tiles, method, **s: registry.normalizer_class(method).fit(tiles, **s)]
+)
+def test_numpy_scalars_as_settings_survive_a_model_file(method, settings, fit, tmp_path, tiles):
+    ours, theirs = tiles
+    fitted = fit(ours, method, **settings).with_info(sx.fit_center(ours, method).info, np.float32(0.02))
+    fitted.save(tmp_path / "model.safetensors")
+    loaded = sx.load(tmp_path / "model.safetensors")
+    assert state(loaded) == state(fitted)
+    assert (loaded.min_tissue, type(fitted.min_tissue)) == (fitted.min_tissue, float)
+    for name, value in settings.items():
+        assert (getattr(loaded, name), type(getattr(fitted, name))) == (value, type(value.item()))
+    assert np.array_equal(loaded(theirs), fitted(theirs))
+
+
+def test_numpy_scalars_as_settings_of_a_training(tmp_path, tiles):
+    pytest.importorskip("torch")
+    settings = {
+        "steps": np.int64(2), "size": np.int32(5), "bases": np.int64(2), "crop": np.int64(32), "seed": np.uint8(3),
+        "mono_weight": np.float32(0.1), "learning_rates": {"luts": np.float32(1e-3)}, "gray": (0.3, np.float64(0.3), 0.4),
+    }  # fmt: skip
+    fitted = sx.fit_center(tiles[0], "stainlut", device="cpu", progress=False, workdir=tmp_path / "work", **settings)
+    fitted.save(tmp_path / "model.safetensors")
+    loaded = sx.load(tmp_path / "model.safetensors")
+    assert loaded.gray == (0.3, 0.3, 0.4)
+    assert np.array_equal(loaded(tiles[1]), fitted(tiles[1]))
 
 
 def test_settings_reach_the_method():

@@ -13,10 +13,10 @@ PACKAGE = Path(__file__).parents[1] / "stainxform"
 
 LAYERS = [
     {"errors", "_version"},
-    {"_optional", "native"},
+    {"_optional", "native", "settings"},
     {"color"},
     {"kernels"},
-    {"images", "separation"},
+    {"images", "separation", "interpolation"},
     {"blank"},
     {"histogram"},
     {"tissue", "background"},
@@ -24,8 +24,8 @@ LAYERS = [
     {"factorization", "classifier"},
     {"files"},
     {"sources"},
-    {"lut3d"},
     {"ops"},
+    {"lut3d"},
     {"nets"},
     {"train"},
     {"normalizers"},
@@ -33,7 +33,8 @@ LAYERS = [
     {"augment"},
     {"_hosts", "_augment_hosts"},
     {"monai_augment", "albumentations_augment"},
-    {"monai", "albumentations", "evaluate", "samples"},
+    {"nn"},
+    {"monai", "albumentations", "torchvision", "onnx", "evaluate", "samples"},
     {"demo"},
     {"cli"},
     {"__main__"},
@@ -42,6 +43,7 @@ LAYERS = [
 
 HEAVY = {
     "torch",
+    "triton",
     "monai",
     "albumentations",
     "skimage",
@@ -52,6 +54,9 @@ HEAVY = {
     "typer",
     "tifffile",
     "cv2",
+    "torchvision",
+    "onnx",
+    "onnxscript",
 }
 
 WITHOUT_EXTRAS = {method.path.partition(":")[0] for method in sx.methods().values() if not method.needs}
@@ -62,9 +67,12 @@ NETWORKS = tuple(
 )
 
 MAY_IMPORT_AT_THE_TOP = {
-    "torch": ("ops/", "nets/", "train/", "monai", *NETWORKS),
+    "torch": ("ops/", "nets/", "train/", "nn/", "monai", "torchvision", *NETWORKS),
+    "triton": ("ops/triton_kernels",),
     "monai": ("monai",),
     "albumentations": ("albumentations",),
+    "torchvision": ("torchvision",),
+    "PIL": ("torchvision",),
     "typer": ("cli/",),
 }
 """Heavy packages, and how the names of the files begin that load them when imported."""

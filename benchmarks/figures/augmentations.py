@@ -31,11 +31,14 @@ SIDE, GAP, LABEL, HEAD, DRAWS = 96, 4, 170, 24, 4
 MEASURED_DRAWS = 100
 
 
-def augmentations() -> dict[str, Augmentation]:
-    centers = {
+def synthetic_centers() -> dict[str, np.ndarray]:
+    return {
         name: np.stack([render(tissue(128, seed=(7, i)), center, seed=i) for i in range(6)])
         for name, center in CENTERS.items()
     }
+
+
+def augmentations(centers: dict[str, np.ndarray]) -> dict[str, Augmentation]:
     return {
         "HSV light": HSV.preset("light"),
         "HSV strong": HSV.preset("strong"),
@@ -55,9 +58,9 @@ def augmentations() -> dict[str, Augmentation]:
     }
 
 
-def picture() -> None:
-    tile = render(tissue(SIDE, seed=(42,)), next(iter(CENTERS)), noise=False)
-    rows, step = augmentations(), SIDE + GAP
+def sheet(tile: np.ndarray, rows: dict[str, Augmentation]) -> Image.Image:
+    """The tile, ``SIDE`` pixels wide and high, and draws of each augmentation."""
+    step = SIDE + GAP
     sheet = Image.new("RGB", (LABEL + (1 + DRAWS) * step, HEAD + len(rows) * step), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=14)
     for column, title in enumerate(("image", "draws")):
@@ -68,8 +71,13 @@ def picture() -> None:
         shown = [tile, *(augmentation(tile, augmentation.sample(rng), on_blank="raise") for _ in range(DRAWS))]
         for column, image in enumerate(shown):
             sheet.paste(Image.fromarray(image), (LABEL + column * step, HEAD + row * step))
+    return sheet
+
+
+def picture() -> None:
+    tile = render(tissue(SIDE, seed=(42,)), next(iter(CENTERS)), noise=False)
     TARGET.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(TARGET, optimize=True)
+    sheet(tile, augmentations(synthetic_centers())).save(TARGET, optimize=True)
 
 
 def measure(files: list[str]) -> None:
@@ -79,7 +87,7 @@ def measure(files: list[str]) -> None:
         "BrightnessContrast\nlight": BrightnessContrast.preset("light"),
     }
     tiles = [read_image(file) for file in files]
-    for label, augmentation in (augmentations() | unlike).items():
+    for label, augmentation in (augmentations(synthetic_centers()) | unlike).items():
         changes = []
         for tile in tiles:
             rng = np.random.default_rng(0)

@@ -2,7 +2,8 @@
 
 MITOS-ATYPIA-14 frames of slides 03, 05 and 10 on an Aperio (our center) and a Hamamatsu (another center), registered.
 Leave one slide out: fit on the Aperio tiles of two slides only, normalize the Hamamatsu tiles of the third, compare
-with its Aperio tiles. No method sees a Hamamatsu tile before it is tested on it.
+with its Aperio tiles. No method sees a Hamamatsu tile before it is tested on it, but for StainGAN and StainNet, which
+cannot do without: they get those of the two training slides, and are marked.
 
     python benchmarks/quality/aligned_scanners.py DATA -o runs/aligned          # everything, resumable
     python benchmarks/quality/aligned_scanners.py DATA -o runs/aligned --only stainlut-nocr --folds 03
@@ -39,14 +40,33 @@ def randomized(width: float, **more: float) -> dict:
 
 NO_CR = {"color_randomization": False}
 BT601 = {"gray": "bt601"}
+SEES_EXPOSURE = {"predictor_norm": "none", "learning_rates": {"predictor": 3e-4, "head": 1e-5}}
 
+SMALL_GAN = {"steps": 400, "width": 16, "blocks": 3, "crop": 128}
+"""The paper's size takes half a minute a step on a CPU core."""
+
+BOTH = "**sees both centers**"
 # name -> (method, settings, title); the first block is the main table, the second the ablations of StainLUT.
 METHODS: dict[str, tuple[str, dict, str]] = {
     "raw": ("", {}, "none (raw)"),
     "reinhard-one": ("reinhard", {}, "Reinhard, one target tile (mean over 5)"),
     "reinhard": ("reinhard", {}, "Reinhard, all target tiles"),
     "macenko-one": ("macenko", {}, "Macenko, one target tile (mean over 5)"),
+    "reinhard-ruderman": ("reinhard", {"space": "ruderman"}, "Reinhard in l-alpha-beta"),
+    "reinhard-modified": ("reinhard_modified", {}, "modified Reinhard"),
+    "histogram-matching": ("histogram_matching", {}, "histogram matching"),
     "macenko": ("macenko", {}, "Macenko, all target tiles"),
+    "macenko-averaged": ("macenko", {"combine": "averaged"}, "Macenko, targets averaged"),
+    "macenko-paper": ("macenko", {"definition": "paper"}, "Macenko, as the paper's text"),
+    "macenko-staintools": ("macenko", {"definition": "staintools"}, "Macenko, as StainTools"),
+    "vahadane-one": ("vahadane", {}, "Vahadane, one target tile (mean over 5)"),
+    "vahadane": ("vahadane", {}, "Vahadane, all target tiles"),
+    "ramakrishnan": ("ramakrishnan", {}, "Ramakrishnan (fast Vahadane)"),
+    "khan": ("khan", {}, "Khan"),
+    "colornormnet": ("colornormnet", {}, "ColorNormNet"),
+    "staingan": ("staingan", SMALL_GAN, f"StainGAN, 400 steps, 16 filters, 3 blocks ({BOTH})"),
+    "stainnet": ("stainnet", {}, f"StainNet, distilled from Macenko ({BOTH})"),
+    "stainnet-staingan": ("stainnet", {}, f"StainNet, distilled from that StainGAN ({BOTH})"),
     "stainlut-gray-mean": ("stainlut", NO_CR, "StainLUT, no color randomization"),
     "stainlut-gray-mean-cr10": ("stainlut", randomized(0.1), "StainLUT, color randomization 10 %"),
 }
@@ -74,11 +94,22 @@ ABLATIONS: dict[str, tuple[str, dict, str]] = {
         randomized(0.1, gain=0.1, gamma=0.15) | BT601,
         "CR 10 % + channel gain 10 % + gamma 15 %",
     ),
+    "stainlut-pn-cr10": (
+        "stainlut",
+        randomized(0.1) | SEES_EXPOSURE,
+        "CR 10 %, mean gray, Predictor without instance norm",
+    ),
+    "stainlut-pn-cr25": (
+        "stainlut",
+        randomized(0.25) | SEES_EXPOSURE,
+        "CR 25 %, mean gray, Predictor without instance norm",
+    ),
     "stainlut-blue": ("stainlut", NO_CR | {"gray": (0.0, 0.0, 1.0)}, "gray = blue channel"),
 }
 
 
 CONFIGURATIONS = METHODS | ABLATIONS
+LEARNED = ("stainlut", "colornormnet", "stainnet", "staingan")
 
 BEGIN, END = "<!-- aligned_scanners: begin -->", "<!-- aligned_scanners: end -->"
 
@@ -91,17 +122,28 @@ def load(folder: Path) -> dict[str, np.ndarray]:
 def run(name: str, fold: str, ours: dict[str, np.ndarray], other: dict[str, np.ndarray], steps: int, out: Path) -> dict:
     """Fit on two slides, score on the third."""
     method, settings, _ = CONFIGURATIONS[name]
-    train = [tile for key, tile in ours.items() if not key.startswith(fold)]
+    train, others = ([tile for key, tile in d.items() if not key.startswith(fold)] for d in (ours, other))
     test = [key for key in ours if key.startswith(fold)]
     if method == "stainlut":
-        settings = {"steps": steps, "seed": 0, "device": "cpu", **settings}
+        settings = {"steps": steps, **settings}
+    if method in LEARNED:
+        settings = {"seed": 0, "device": "cpu", **settings}
+    model = out / "models" / f"{name}_{fold}.safetensors"
+    hidden: dict = {}  # what is not written into the record
+    if method == "staingan":
+        hidden = {"source": others}
+    elif method == "stainnet":
+        teacher = "staingan" if name.endswith("staingan") else "macenko"
+        train, hidden = others, {"teacher": out / "models" / f"{teacher}_{fold}.safetensors"}
     # "one target": five tiles spread over the training slides, each a target of its own.
     targets = [[tile] for tile in train[:: len(train) // 5]][:5] if name.endswith("-one") else [train]
     scores, fit_seconds, apply_seconds = [], [], []
     for target in targets:
         start = time.perf_counter()
-        normalizer = sx.fit_center(target, method, **settings) if method else (lambda image: image)
+        normalizer = sx.fit_center(target, method, **settings, **hidden) if method else (lambda image: image)
         fit_seconds.append(time.perf_counter() - start)
+        if method:
+            normalizer.save(model)
         for key in test:
             start = time.perf_counter()
             result = normalizer(other[key])
@@ -169,7 +211,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--table", type=Path, help="put the markdown table between the marks in this file")
     arguments = parser.parse_args()
-    (arguments.out / "images").mkdir(parents=True, exist_ok=True)
+    for folder in ("images", "models"):
+        (arguments.out / folder).mkdir(parents=True, exist_ok=True)
     import torch
 
     torch.set_num_threads(arguments.threads)

@@ -5,7 +5,8 @@
 >>> draw = hed.sample(np.random.default_rng(0))  # plain floats  # doctest: +SKIP
 >>> augmented = hed(image, draw)  # doctest: +SKIP
 
-In training use the transforms of :mod:`stainxform.monai` and :mod:`stainxform.albumentations`: ``RandHED`` and so on.
+In training use the transforms of :mod:`stainxform.monai`, :mod:`stainxform.albumentations` or
+:mod:`stainxform.torchvision`: ``RandHED`` and so on.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from stainxform.maps import ColorMap
 from stainxform.modelfile import ModelState, read_model, write_model
 from stainxform.normalizers.base import array_of
 from stainxform.normalizers.reinhard import SPACES, Reinhard
+from stainxform.settings import make_plain, plain
 from stainxform.sources import Tiles
 from stainxform.tissue import MIN_TISSUE, is_blank
 
@@ -57,6 +58,7 @@ class ColorStatistics:
     license: str = ""
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if self.space not in SPACES:
             raise ParameterError(f"space must be one of {', '.join(SPACES)}, got {self.space!r}")
         if type(self.tissue_only) is not bool:
@@ -177,6 +179,7 @@ class RandStainNA(Augmentation):
         else:
             raise ParameterError(f"model must be a path or ColorStatistics, got {type(self.model).__name__}")
         self._check_choice("distribution", list(_QUANTILES))
+        self._set(spread=plain(self.spread))
         if not 0 <= self.spread <= 10:
             raise ParameterError(f"spread must be a factor from 0 to 10, got {self.spread!r}")
 

@@ -12,7 +12,7 @@ import typer
 
 from stainxform.cli import text
 
-_PACKAGES = ("numpy", "torch", "monai", "albumentations")
+_PACKAGES = ("numpy", "torch", "monai", "albumentations", "torchvision", "onnx")
 
 
 def info(
@@ -26,29 +26,39 @@ def info(
 
 
 def methods() -> None:
-    """List the registered methods with their sources."""
+    """List the normalizers and the augmentations, one line each, with their sources."""
+    from stainxform._augment_hosts import transform_name
+    from stainxform.augment import AUGMENTATIONS
     from stainxform.normalizers.registry import registered
 
-    table = text.table("method", "what it does", "source", "needs")
-    for method in registered().values():
-        table.add_row(method.name, method.title, method.source, _needs(method.needs, method.extra))
-    text.out().print(table, markup=False)
+    text.say("Normalizers")
+    text.show_facts(
+        [
+            (f"  {method.name}", f"{method.title} [{method.source}]{_needs(method.needs, method.extra)}")
+            for method in registered().values()
+        ]
+    )
+    text.say("Augmentations")
+    text.show_facts(
+        sorted((f"  {transform_name(name)}", f"{kind.title} [{kind.source}]") for name, kind in AUGMENTATIONS.items())
+    )
 
 
 def _needs(package: str, extra: str) -> str:
     if not extra:
         return ""
     missing = package and importlib.util.find_spec(package) is None
-    return f"stainxform[{extra}]" + (" (missing)" if missing else "")
+    return f"; needs stainxform[{extra}]" + (", which is missing" if missing else "")
 
 
 def _model_facts(path: Path) -> list[tuple[str, object]]:
     """Read without the method's packages: a model can be looked at where it cannot run."""
+    from stainxform.augment import AUGMENTATIONS
     from stainxform.modelfile import read_model
     from stainxform.normalizers.registry import registered
 
     state = read_model(path)
-    method = registered().get(state.method)
+    method = registered().get(state.method) or AUGMENTATIONS.get(state.method)
     settings = [(f"  {name}", value) for name, value in sorted(state.parameters.items())]
     return [
         ("method", f"{state.method}: {method.title}" if method else f"{state.method} (unknown to this version)"),

@@ -44,28 +44,39 @@ def _gray_conv(conv: nn.Module, gray: Tensor) -> Tensor:
     return F.conv2d(gray, conv.weight.sum(1, keepdim=True), conv.bias, conv.stride, conv.padding)
 
 
+PREDICTOR_NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "instance": lambda width: nn.InstanceNorm2d(width, affine=True),
+    "none": lambda width: nn.Identity(),
+}
+"""Normalizations of the Predictor by name; see :class:`StainLUTNet`."""
+
+
 class Predictor(nn.Module):
     """Gray image -> 10n fusion parameters."""
 
-    def __init__(self, bases: int, dropout: float = 0.5):
+    def __init__(self, bases: int, dropout: float = 0.5, norm: str = "instance"):
         super().__init__()
-        self.bases = bases
+        self.bases, self.norm = bases, norm
         widths = (3, 16, 32, 64, 128, 128)
         self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, stride=2, padding=1) for i, o in pairwise(widths))
-        self.norms = nn.ModuleList(nn.InstanceNorm2d(o, affine=True) for o in widths[1:-1])
+        self.norms = nn.ModuleList(PREDICTOR_NORMS[norm](o) for o in widths[1:-1])
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Conv2d(widths[-1], 10 * bases, PREDICTOR_SIZE // 2**5)
 
     def forward(self, gray: Tensor) -> Fusion:
         """Map a gray image ``(1, 1, H, W)`` in [0, 1] to its :class:`Fusion`."""
+        (out,) = self.numbers(gray)
+        n = self.bases
+        return Fusion(out[: 9 * n].reshape(3, 3 * n), out[9 * n :])
+
+    def numbers(self, gray: Tensor) -> Tensor:
+        """Fusion parameters ``(N, 10n)`` of each of ``(N, 1, H, W)``: 9n weights, n biases."""
         x = F.interpolate(gray, (PREDICTOR_SIZE, PREDICTOR_SIZE), mode="bilinear", align_corners=False)
         for i, conv in enumerate(self.convs):
             x = F.leaky_relu(_gray_conv(conv, x) if i == 0 else conv(x), 0.2)
             if i < len(self.norms):
                 x = self.norms[i](x)
-        out = self.head(self.dropout(x)).flatten().to(gray.dtype)
-        n = self.bases
-        return Fusion(out[: 9 * n].reshape(3, 3 * n), out[9 * n :])
+        return self.head(self.dropout(x)).flatten(1).to(gray.dtype)
 
 
 NORMS: dict[str, Callable[[], nn.Module]] = {
@@ -112,6 +123,7 @@ class StainLUTNet(nn.Module):
     encoder_norm : "instance" (4DLUT code): statistics of the image at hand. "running": averages over training, once it
         is over. "none": no normalization. With the last two the context is a local function of the gray image
         (receptive field 11 px), so it cannot depend on the tile and tiling leaves no seam in it.
+    predictor_norm : "instance" (4DLUT code), or "none", with which the Predictor sees the exposure of the image.
     """
 
     def __init__(
@@ -122,9 +134,10 @@ class StainLUTNet(nn.Module):
         dropout: float = 0.5,
         asymmetry: float = 0.02,
         encoder_norm: str = "instance",
+        predictor_norm: str = "instance",
     ):
         super().__init__()
-        self.predictor = Predictor(bases, dropout)
+        self.predictor = Predictor(bases, dropout, predictor_norm)
         self.encoder = Encoder(dropout, encoder_norm)
         ramp = asymmetry * (torch.linspace(0, 1, context_nodes) - 0.5)
         identity = identity_lut4d(size, context_nodes) + ramp[:, None, None, None]
@@ -144,6 +157,14 @@ class StainLUTNet(nn.Module):
                 nn.init.zeros_(module.bias)
             elif isinstance(module, nn.InstanceNorm2d):
                 nn.init.normal_(module.weight, 1.0, 0.02)
+        if self.predictor.norm == "none":
+            # Thresholds on brightness from .1 to 1: with zero biases and LeakyReLU the whole Predictor only scales with
+            # the exposure of its input, and cannot tell a dark tile from a light one.
+            first = self.predictor.convs[0]
+            assert isinstance(first, nn.Conv2d)
+            assert first.bias is not None
+            with torch.no_grad():
+                first.bias.copy_(-torch.linspace(0.1, 1, len(first.bias)) * first.weight.sum((1, 2, 3)))
         # Reconstructed: weights so small that every fused LUT starts near the identity, yet different enough to
         # break the symmetry between the bases.
         head, n = self.predictor.head, self.bases

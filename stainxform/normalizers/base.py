@@ -17,6 +17,7 @@ from stainxform.histogram import ColorHistogram
 from stainxform.images import Image, ImageSpec, ValueRange, check_image
 from stainxform.maps import ColorMap, ImageMap
 from stainxform.modelfile import ModelState, read_model, write_model
+from stainxform.settings import make_plain
 from stainxform.sources import iterate
 from stainxform.tissue import MIN_TISSUE, is_blank, tissue_fraction
 
@@ -49,6 +50,9 @@ class Normalizer(ABC):
 
     fit: ClassVar[Callable[..., Any]]
     """Class method ``fit(images, *, settings...)``: every method documents its own keyword settings."""
+
+    def __post_init__(self) -> None:
+        make_plain(self)
 
     @abstractmethod
     def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ImageMap:
@@ -147,16 +151,17 @@ class Normalizer(ABC):
         """A copy that carries ``info`` and its own threshold for blank tiles."""
         return replace(self, info=info, min_tissue=min_tissue)
 
-    def save(self, path: str | Path) -> None:
-        """Write a ``.safetensors`` model file: statistics and weights, never pixels or names of files."""
+    def state(self) -> ModelState:
+        """What a model file holds; :meth:`from_state` is the way back."""
         info = self.info
         parameters = self._parameters() | {"min_tissue": self.min_tissue}
-        write_model(
-            path,
-            ModelState(
-                self.method, self._arrays(), parameters, info.name, info.tiles, info.license, info.library_version
-            ),
+        return ModelState(
+            self.method, self._arrays(), parameters, info.name, info.tiles, info.license, info.library_version
         )
+
+    def save(self, path: str | Path) -> None:
+        """Write a ``.safetensors`` model file: statistics and weights, never pixels or names of files."""
+        write_model(path, self.state())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -63,6 +63,7 @@ class Ramakrishnan(PointwiseNormalizer):
     method: ClassVar[str] = "ramakrishnan"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.regularization < 1:
             raise ParameterError(f"regularization is a penalty above 0 and below 1, got {self.regularization}")
         if type(self.patches) is not int or self.patches < 1:

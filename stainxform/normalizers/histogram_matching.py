@@ -35,6 +35,7 @@ class HistogramMatching(PointwiseNormalizer):
     method: ClassVar[str] = "histogram_matching"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         rising = (np.diff(self.cumulative, prepend=0.0) >= 0).all()
         if not (rising and (self.cumulative[:, -1] == 1).all()):
             raise ParameterError("cumulative must rise from 0 or more to 1 in every channel")

@@ -165,6 +165,7 @@ class Khan(PointwiseNormalizer):
     method: ClassVar[str] = "khan"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0.5 <= self.confidence < 1:
             raise ParameterError(f"confidence is a probability from 0.5 to below 1, got {self.confidence}")
         if self.glass not in GLASS:

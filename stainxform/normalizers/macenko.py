@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stainxform.color import STAINTOOLS_DENSITY, CIELab, OpticalDensity
+from stainxform.color import STAINTOOLS_DENSITY, STAINTOOLS_LIGHTEST, CIELab, OpticalDensity
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
 from stainxform.histogram import ColorHistogram
 from stainxform.maps import ColorMap, NonnegativeStainMap, StainMatrixMap
@@ -48,8 +48,10 @@ DEFINITIONS = {
     "veta": MacenkoDefinition(OpticalDensity(io=240, offset=1), beta=0.15, centered=True),
     # The paper's own text: decadic optical density, beta = .15, SVD of the uncentered values.
     "paper": MacenkoDefinition(OpticalDensity(io=240, offset=1), beta=0.15 * float(np.log(10)), centered=False),
-    # StainTools 2.1.2 (P. Byfield): 8-bit lightness below .8, that is at most 203 of 255.
-    "staintools": MacenkoDefinition(STAINTOOLS_DENSITY, beta=None, centered=True, lightest=79.8, penalty=0.01),
+    # StainTools 2.1.2 (P. Byfield).
+    "staintools": MacenkoDefinition(
+        STAINTOOLS_DENSITY, beta=None, centered=True, lightest=STAINTOOLS_LIGHTEST, penalty=0.01
+    ),
 }
 
 
@@ -76,6 +78,7 @@ class Macenko(PointwiseNormalizer):
     method: ClassVar[str] = "macenko"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.definition not in DEFINITIONS:
             raise ParameterError(f"definition must be one of {', '.join(DEFINITIONS)}, got {self.definition!r}")
         if not 0 <= self.alpha < 50:

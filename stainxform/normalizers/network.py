@@ -27,6 +27,7 @@ class NetworkNormalizer(Normalizer):
     training: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.net.eval().requires_grad_(False)
 
     @property

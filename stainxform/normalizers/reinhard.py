@@ -37,8 +37,11 @@ class ChannelStatistics(PointwiseNormalizer):
     tissue_only: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.space not in SPACES:
             raise ParameterError(f"space must be one of {', '.join(SPACES)}, got {self.space!r}")
+        if type(self.tissue_only) is not bool:
+            raise ParameterError(f"tissue_only must be True or False, got {self.tissue_only!r}")
 
     @classmethod
     def fit(cls, images: Any, *, space: str = "cielab", tissue_only: bool = False) -> Self:
@@ -78,7 +81,7 @@ class Reinhard(ChannelStatistics):
     method: ClassVar[str] = "reinhard"
 
     def color_map(self, histogram: ColorHistogram) -> ChannelAffineMap:
-        """V' = (v - mean_source) std_target / std_source + mean_target; a flat channel is shifted, not scaled."""
+        """v' = (v - mean_source) std_target / std_source + mean_target; a flat channel is shifted, not scaled."""
         mean, std = self._statistics(histogram)
         scale = np.where(std > _FLAT, self.std / np.maximum(std, _FLAT), 1.0)
         return ChannelAffineMap(SPACES[self.space], scale, self.mean - mean * scale)

@@ -22,7 +22,8 @@ from stainxform.nets.staingan import LEAST_SIDE, STRIDE, Generator
 from stainxform.normalizers.network import NetworkNormalizer, load_weights
 from stainxform.sources import Tiles, as_tiles
 from stainxform.tissue import is_blank
-from stainxform.train.loop import Schedule
+from stainxform.train.data import smallest_side
+from stainxform.train.loop import Schedule, pick_device
 from stainxform.train.staingan import train_staingan
 
 
@@ -144,11 +145,13 @@ class StainGAN(NetworkNormalizer):
             if not weight >= 0:
                 raise ParameterError(f"{name} must be at least 0, got {weight}")
         schedule = Schedule(steps, seed, decay, 0, validate_every, workdir, resume, progress)
+        chosen, ours = pick_device(device), as_tiles(images)
+        smallest_side(ours, LEAST_SIDE, "StainGAN")
         others = [tile for tile in Tiles(source) if not is_blank(ColorHistogram.of(tile))]
         if not others:
             raise NotEnoughTissueError("no tile of source holds enough tissue; pass tiles of the other center")
         net, training = train_staingan(
-            as_tiles(images),
+            ours,
             others,
             schedule,
             crop=crop,
@@ -158,7 +161,7 @@ class StainGAN(NetworkNormalizer):
             learning_rate=learning_rate,
             cycle_weight=cycle_weight,
             identity_weight=identity_weight,
-            device=device,
+            device=chosen,
         )
         return cls(net=net, training=training)
 

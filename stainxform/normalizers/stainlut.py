@@ -19,9 +19,9 @@ from stainxform._optional import is_tensor
 from stainxform.color import GRAY_WEIGHTS
 from stainxform.errors import ParameterError
 from stainxform.histogram import ColorHistogram
-from stainxform.images import Image, ImageSpec, as_numpy, like, read_planes, write_planes
+from stainxform.images import Image, ImageSpec, as_numpy, each_image, like, read_planes, write_planes
 from stainxform.maps import ImageMap
-from stainxform.nets.stainlut import NORMS, Encoder, StainLUTNet, gray_levels
+from stainxform.nets.stainlut import NORMS, PREDICTOR_NORMS, Encoder, StainLUTNet, gray_levels
 from stainxform.normalizers.network import NetworkNormalizer
 from stainxform.ops.lut4d import lookup_gray
 from stainxform.sources import as_tiles
@@ -48,7 +48,10 @@ class ContextMap(ImageMap):
     gray_weights: tuple[float, float, float]
 
     def apply(self, image: Image, spec: ImageSpec) -> Image:
-        """Colorize one image on its own device (numpy: on that of the network). No gradient flows to the image."""
+        """Colorize each image on its own device (numpy: on that of the network). No gradient flows to the image."""
+        return each_image(image, lambda one: self._apply_to_one(one, spec))
+
+    def _apply_to_one(self, image: Image, spec: ImageSpec) -> Image:
         device = image.device if is_tensor(image) and image.device.type != "cpu" else self.table.device
         gray = image_gray(image, spec, self.gray_weights).to(device)
         encoder = self.encoder if device == self.table.device else copy.deepcopy(self.encoder).to(device)
@@ -103,6 +106,7 @@ class StainLUT(NetworkNormalizer):
         context_nodes: int = 2,
         dropout: float = 0.5,
         encoder_norm: str = "instance",
+        predictor_norm: str = "instance",
         gray: str | tuple[float, float, float] = "mean",
         color_randomization: bool | dict[str, float] = True,
         learning_rates: dict[str, float] | None = None,
@@ -128,6 +132,7 @@ class StainLUT(NetworkNormalizer):
         bases, size, context_nodes : n, T and K of the LUTs (paper: 3 and 33; 4DLUT code: 2).
         dropout : probability, training only (4DLUT code: 0.5).
         encoder_norm : "instance" (4DLUT code), "running" or "none", see StainLUTNet.
+        predictor_norm : "instance" (4DLUT code) or "none", see StainLUTNet.
         gray : weights of the gray image.
         color_randomization : True for the default ranges, False for none, or a dictionary with any of brightness,
             contrast, saturation, gain, gamma (half widths, see ColorRandomization).
@@ -150,8 +155,12 @@ class StainLUT(NetworkNormalizer):
         for name, value, least in (("bases", bases, 1), ("size", size, 2), ("context_nodes", context_nodes, 2)):
             if not isinstance(value, int) or value < least:
                 raise ParameterError(f"{name} must be an integer of at least {least}, got {value!r}")
-        if encoder_norm not in NORMS:
-            raise ParameterError(f"encoder_norm must be one of {', '.join(NORMS)}, got {encoder_norm!r}")
+        for name, norm, known in (
+            ("encoder_norm", encoder_norm, NORMS),
+            ("predictor_norm", predictor_norm, PREDICTOR_NORMS),
+        ):
+            if norm not in known:
+                raise ParameterError(f"{name} must be one of {', '.join(known)}, got {norm!r}")
         if crop is not None and crop < 16:
             raise ParameterError(f"crop must be at least 16 px, or None, got {crop}")
         for name, fraction in (("dropout", dropout), ("val_fraction", val_fraction)):
@@ -170,6 +179,7 @@ class StainLUT(NetworkNormalizer):
             context_nodes=context_nodes,
             dropout=dropout,
             encoder_norm=encoder_norm,
+            predictor_norm=predictor_norm,
             gray_weights=gray_weights_of(gray),
             randomization=randomization,
             rates=_settings(Rates, learning_rates or {}, "learning_rates"),
@@ -190,7 +200,12 @@ class StainLUT(NetworkNormalizer):
 
     def _parameters(self) -> dict[str, Any]:
         gray = self.gray if isinstance(self.gray, str) else list(self.gray)
-        return {"gray": gray, "encoder_norm": self.net.encoder.norm, "training": self.training}
+        return {
+            "gray": gray,
+            "encoder_norm": self.net.encoder.norm,
+            "predictor_norm": self.net.predictor.norm,
+            "training": self.training,
+        }
 
     @classmethod
     def _from_state(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
@@ -198,7 +213,10 @@ class StainLUT(NetworkNormalizer):
         if luts.ndim != 6 or min(luts.shape) < 1 or luts.shape[1] != 3:
             raise ValueError(f"luts have shape {luts.shape}, expected (n, 3, K, T, T, T)")
         with torch.random.fork_rng(devices=()):
-            net = StainLUTNet(luts.shape[0], luts.shape[-1], luts.shape[2], encoder_norm=parameters["encoder_norm"])
+            net = StainLUTNet(
+                luts.shape[0], luts.shape[-1], luts.shape[2],
+                encoder_norm=parameters["encoder_norm"], predictor_norm=parameters["predictor_norm"],
+            )  # fmt: skip
         net.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
         gray = parameters["gray"]
         return cls(net=net, gray=gray if isinstance(gray, str) else tuple(gray), training=dict(parameters["training"]))

@@ -99,10 +99,11 @@ class StainNet(PointwiseNormalizer):
         if not 0 <= val_fraction < 1:
             raise ParameterError(f"val_fraction must be from 0 to below 1, got {val_fraction}")
         require("torch", "torch")
-        from stainxform.train.loop import Schedule
+        from stainxform.train.loop import Schedule, pick_device
         from stainxform.train.stainnet import ColorPairs, train_stainnet
 
         schedule = Schedule(steps, seed, decay, min(20, steps // 10), validate_every, workdir, resume, progress)
+        chosen = pick_device(device)
         guide = teacher if isinstance(teacher, Normalizer) else Normalizer.load(teacher)
         pairs = []
         for number, tile in enumerate(as_tiles(images)):
@@ -114,7 +115,7 @@ class StainNet(PointwiseNormalizer):
         if not pairs:
             raise NotEnoughTissueError("no tile holds enough tissue for the teacher; pass tiles of the other center")
         net, training = train_stainnet(
-            pairs, schedule, batch=batch, learning_rate=learning_rate, val_fraction=val_fraction, device=device
+            pairs, schedule, batch=batch, learning_rate=learning_rate, val_fraction=val_fraction, device=chosen
         )
         return cls(network=PointwiseNetMap(tuple(net.weights())), teacher=guide.method, training=training)
 

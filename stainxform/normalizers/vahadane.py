@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stainxform.color import STAINTOOLS_DENSITY, CIELab, OpticalDensity
+from stainxform.color import STAINTOOLS_DENSITY, STAINTOOLS_LIGHTEST, CIELab, OpticalDensity
 from stainxform.errors import ParameterError
 from stainxform.factorization import sparse_stain_matrix
 from stainxform.histogram import ColorHistogram
@@ -31,8 +31,8 @@ class VahadaneDefinition:
 
 
 DEFINITIONS = {
-    # StainTools 2.1.2 (P. Byfield): lightness below .8 of 8-bit Lab, that is below 203.5 of 255.
-    "staintools": VahadaneDefinition(STAINTOOLS_DENSITY, 79.8, 0.1, 0.01),
+    # StainTools 2.1.2 (P. Byfield).
+    "staintools": VahadaneDefinition(STAINTOOLS_DENSITY, STAINTOOLS_LIGHTEST, 0.1, 0.01),
     # The authors' MATLAB code (A. Vahadane), its normalization demo: lightness below .9 of 8-bit Lab, that is below
     # 229.5 of 255, and the same penalty twice.
     "matlab": VahadaneDefinition(OpticalDensity(io=255, offset=1), 90.0, 0.02, 0.02),
@@ -65,6 +65,7 @@ class Vahadane(PointwiseNormalizer):
     method: ClassVar[str] = "vahadane"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.definition not in DEFINITIONS:
             raise ParameterError(f"definition must be one of {', '.join(DEFINITIONS)}, got {self.definition!r}")
         if self.regularization is not None and not 0 < self.regularization < 1:

@@ -1,1 +1,7 @@
-"""Torch operators on lookup tables."""
+"""Torch operators on lookup tables: ``torch.ops.stainxform.lut3d``, ``lut4d`` and ``lookup_gray``.
+
+Importing this package registers them. ``registration`` says what each takes and which kernels compute it,
+``reference`` is their definition, ``triton_kernels`` serves CUDA.
+"""
+
+from stainxform.ops import registration as _registration  # noqa: F401

@@ -13,6 +13,8 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from stainxform.interpolation import locate
+
 
 def identity_lut4d(size: int = 33, context_nodes: int = 2, dtype: torch.dtype = torch.float32) -> Tensor:
     """The 4D LUT that returns its red, green, blue coordinates for every context: ``(3, K, T, T, T)``."""
@@ -21,15 +23,8 @@ def identity_lut4d(size: int = 33, context_nodes: int = 2, dtype: torch.dtype = 
     return rgb.unsqueeze(1).repeat(1, context_nodes, 1, 1, 1)
 
 
-def _cell(coordinate: Tensor, nodes: int) -> tuple[Tensor, Tensor]:
-    """Index of the lower node and fraction within the cell; the upper end belongs to the last cell."""
-    scaled = coordinate.clamp(0, 1) * (nodes - 1)
-    lower = scaled.detach().floor().clamp(max=nodes - 2)
-    return lower.long(), scaled - lower
-
-
 def lut4d(lut: Tensor, context: Tensor, rgb: Tensor) -> Tensor:
-    """Quadrilinear interpolation over the 16 corners of the cell: the definition (eq. 3-4 of the paper).
+    """Quadrilinear interpolation over the 16 corners of the cell (eq. 3-4 of the paper): ``torch.ops.stainxform.lut4d``.
 
     Differentiable in the LUT, the context and the colors, with the true derivatives; at a node the derivative is
     that of the cell above it (of the last cell at the upper end).
@@ -42,22 +37,11 @@ def lut4d(lut: Tensor, context: Tensor, rgb: Tensor) -> Tensor:
 
     Returns
     -------
-    tensor ``(C, ...)``.
+    tensor ``(C, ...)`` of the dtype that all three share; float16 and bfloat16 are computed in float32.
+
+    Raises ParameterError for shapes, dtypes or devices that do not fit.
     """
-    channels, context_nodes, size = lut.shape[:3]
-    axes = [_cell(context, context_nodes)] + [_cell(rgb[axis], size) for axis in range(3)]
-    strides = (size**3, size**2, size, 1)
-    flat = lut.reshape(channels, -1)
-    out = flat.new_zeros((channels, *context.shape))
-    for corner in product((0, 1), repeat=4):
-        index: Tensor | int = 0
-        weight: Tensor | float = 1.0
-        for (lower, fraction), stride, upper in zip(axes, strides, corner, strict=True):
-            index = index + (lower + upper) * stride
-            weight = weight * (fraction if upper else 1 - fraction)
-        assert isinstance(index, Tensor)
-        out = out + weight * flat[:, index.reshape(-1)].reshape(out.shape)
-    return out
+    return torch.ops.stainxform.lut4d(lut, context, rgb)
 
 
 @lru_cache(maxsize=8)
@@ -78,7 +62,7 @@ def _diagonal_corners(size: int) -> tuple[Tensor, Tensor]:
 @lru_cache(maxsize=8)
 def _bernstein_rows(size: int, levels: int) -> tuple[Tensor, Tensor]:
     """For ``levels`` equally spaced grays: the diagonal cell of each and its four Bernstein weights B_m^3(d)."""
-    cell, d = _cell(torch.linspace(0, 1, levels, dtype=torch.float64), size)
+    cell, d = locate(torch.linspace(0, 1, levels, dtype=torch.float64), size)
     weights = torch.stack([(1 - d) ** 3, 3 * d * (1 - d) ** 2, 3 * d**2 * (1 - d), d**3], dim=1)
     return cell, weights
 
@@ -101,23 +85,20 @@ def collapse_gray(lut: Tensor, levels: int = 256) -> Tensor:
 
 
 def lookup_gray(table: Tensor, gray: Tensor, context: Tensor) -> Tensor:
-    """Look 8-bit grays up in a collapsed table, linearly in the context.
+    """Look 8-bit grays up in a collapsed table, linearly in the context: ``torch.ops.stainxform.lookup_gray``.
+
+    Differentiable in the table and the context, like :func:`lut4d`.
 
     Parameters
     ----------
     table : tensor ``(C, K, levels)``, from :func:`collapse_gray` (after fusion).
-    gray : integer tensor ``(...)`` in 0..levels - 1.
-    context : tensor ``(...)`` in [0, 1].
+    gray : integer tensor ``(...)`` in 0..levels - 1; values outside are clamped.
+    context : tensor ``(...)`` in [0, 1], of the dtype of ``table``; values outside are clamped.
 
     Returns
     -------
     tensor ``(C, ...)``; equals ``lut4d(lut, context, (gray, gray, gray))`` up to rounding.
+
+    Raises ParameterError for shapes, dtypes or devices that do not fit.
     """
-    channels, context_nodes, levels = table.shape
-    rows = table.permute(2, 1, 0).reshape(levels, context_nodes * channels)
-    nodes = torch.nn.functional.embedding(gray.reshape(-1).long(), rows).reshape(-1, context_nodes, channels)
-    position = context.reshape(-1, 1).clamp(0, 1) * (context_nodes - 1)
-    # Hat functions: exact linear interpolation in c without a second gather.
-    knots = torch.arange(context_nodes, device=table.device, dtype=table.dtype)
-    hats = (1 - (position - knots).abs()).clamp(min=0)  # (P, K)
-    return (nodes * hats.unsqueeze(-1)).sum(1).t().reshape(channels, *gray.shape)
+    return torch.ops.stainxform.lookup_gray(table, gray, context)

@@ -116,8 +116,8 @@ def train_colornormnet(
     NotEnoughTissueError : a tile is smaller than 16 px a side.
     TrainingError : see :func:`stainxform.train.loop.train`.
     """
-    crop = min(crop, data.smallest_side(tiles, LEAST_SIDE, "ColorNormNet"))
     chosen = pick_device(device)
+    crop = min(crop, data.smallest_side(tiles, LEAST_SIDE, "ColorNormNet"))
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(schedule.seed)
         net = ColorNormNetwork(max_offset)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from stainxform.errors import ParameterError, TrainingError
 from stainxform.modelfile import atomic_write
+from stainxform.settings import for_json
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.csv"
@@ -181,7 +182,7 @@ def _private_random_state() -> Iterator[None]:
 def _fingerprint(settings: dict[str, Any], schedule: Schedule) -> str:
     record = settings | {"steps": schedule.steps, "seed": schedule.seed, "decay": schedule.decay,
                          "warmup": schedule.warmup, "validate_every": schedule.validate_every}  # fmt: skip
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(record, sort_keys=True, default=for_json).encode()).hexdigest()
 
 
 class _Run:
@@ -207,7 +208,10 @@ class _Run:
             tensors |= {f"adam.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
         record = {"step": self.step, "best_step": self.best_step, "best_numbers": self.best_numbers, "key": key}
         # clone(): safetensors refuses tensors that share memory.
-        data = save({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, {"run": json.dumps(record)})
+        data = save(
+            {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()},
+            {"run": json.dumps(record, default=for_json)},
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, data)
 

@@ -173,6 +173,7 @@ def train_stainlut(
     context_nodes: int,
     dropout: float,
     encoder_norm: str,
+    predictor_norm: str,
     gray_weights: tuple[float, float, float],
     randomization: ColorRandomization,
     rates: Rates,
@@ -189,11 +190,11 @@ def train_stainlut(
     NotEnoughTissueError : a tile is smaller than 16 px a side.
     TrainingError : see :func:`stainxform.train.loop.train`.
     """
-    data.smallest_side(tiles, LEAST_SIDE, "StainLUT")
     chosen = pick_device(device)
+    data.smallest_side(tiles, LEAST_SIDE, "StainLUT")
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(schedule.seed)
-        net = StainLUTNet(bases, size, context_nodes, dropout, encoder_norm=encoder_norm)
+        net = StainLUTNet(bases, size, context_nodes, dropout, encoder_norm=encoder_norm, predictor_norm=predictor_norm)
     kept, held_out = data.hold_out(len(tiles), val_fraction, schedule.seed)
     task = StainLUTTask(
         net, [tiles[i] for i in kept], [tiles[i] for i in held_out],
@@ -202,6 +203,7 @@ def train_stainlut(
     )  # fmt: skip
     fingerprint = {
         "method": "stainlut", "bases": bases, "size": size, "context_nodes": context_nodes, "dropout": dropout, "encoder_norm": encoder_norm,
+        "predictor_norm": predictor_norm,
         "gray_weights": list(gray_weights), "randomization": asdict(randomization), "rates": asdict(rates),
         "crop": crop, "smooth_weight": smooth_weight, "mono_weight": mono_weight, "val_fraction": val_fraction,
         "tiles": data.digest_of(tiles),
