@@ -85,10 +85,12 @@ def _convert(module: Normalize, dtype: str) -> Any:
     import torch
 
     example = torch.zeros(2, 3, 48, 40, dtype=getattr(torch, dtype))
+    free = torch.export.Dim.DYNAMIC
     try:
         with _quiet():
+            exported = torch.export.export(module, (example,), dynamic_shapes=({0: free, 2: free, 3: free},))
             program = torch.onnx.export(
-                module,
+                exported.run_decompositions(_decompositions()),
                 (example,),
                 dynamo=True,
                 input_names=["image"],
@@ -101,6 +103,16 @@ def _convert(module: Normalize, dtype: str) -> Any:
         raise ParameterError(f"torch cannot express {module.method!r} in ONNX ({type(error).__name__})") from error
     assert program is not None
     return program.model_proto
+
+
+def _decompositions() -> dict[Any, Any]:
+    """What our operators are made of: ONNX does not know them."""
+    import torch
+
+    from stainxform.ops import reference, registration  # noqa: F401
+
+    names = ("lut3d", "lut4d", "lookup_gray")
+    return {getattr(torch.ops.stainxform, name).default: getattr(reference, name) for name in names}
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class _Grid:
         self.coordinates = [coordinate.to(work) for coordinate in coordinates]
         cells = [locate(coordinate, size) for coordinate, size in zip(self.coordinates, self.sizes)]
         # Bounded as integers, too: NaN converts to any.
-        lower = [cell.clamp_(0, size - 2) * stride for (cell, _), size, stride in zip(cells, self.sizes, self.strides)]
+        lower = [cell.clamp(0, size - 2) * stride for (cell, _), size, stride in zip(cells, self.sizes, self.strides)]
         self.index = torch.stack(lower).sum(0)
         self.fractions = [fraction for _, fraction in cells]
 
@@ -98,7 +98,7 @@ class _Grid:
         return list(zip(indices, (1 - most, most - middle, middle - least, least)))
 
 
-def lut3d(lut: Tensor, rgb: Tensor, interpolation: str) -> Tensor:
+def lut3d(lut: Tensor, rgb: Tensor, interpolation: str = "tetrahedral") -> Tensor:
     """Interpolate ``lut (C, T, T, T)`` at ``rgb (3, ...)``; see ``stainxform.ops.lut3d``."""
     colors = rgb.to(working_dtype(lut.dtype)) / 255 if rgb.dtype == torch.uint8 else rgb
     grid = _Grid(lut, list(colors))
