@@ -18,7 +18,15 @@ X86 = platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win
 VARIANTS = {"BASELINE": []} | (
     {
         "AVX2": ["-mavx2", "-mfma"],
-        "AVX512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
+        "AVX512": [
+            "-mavx512f",
+            "-mavx512bw",
+            "-mavx512dq",
+            "-mavx512vl",
+            "-mfma",
+            "-mprefer-vector-width=512",
+            "-Wno-maybe-uninitialized",
+        ],
     }
     if X86
     else {}

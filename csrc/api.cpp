@@ -79,6 +79,7 @@ SX_MAP(sx_stain_map, StainMap, stains)
 SX_MAP(sx_lab_map, LabMap, lab)
 SX_MAP(sx_hsv_map, HsvMap, hsv)
 SX_MAP(sx_lut3d, Lut3D, lut3d)
+SX_MAP(sx_lut4d, Lut4D, lut4d)
 
 int32_t sx_gray_lut(const SxView* dst, const sx::GrayLut* lut, int32_t threads) {
     return run(*dst, *dst, threads, [=](const SxView&, const SxView& to, int64_t first, int64_t last) {

@@ -18,6 +18,7 @@ SX_API int32_t sx_stain_map(const SxView* src, const SxView* dst, const sx::Stai
 SX_API int32_t sx_lab_map(const SxView* src, const SxView* dst, const sx::LabMap* map, int32_t threads);
 SX_API int32_t sx_hsv_map(const SxView* src, const SxView* dst, const sx::HsvMap* map, int32_t threads);
 SX_API int32_t sx_lut3d(const SxView* src, const SxView* dst, const sx::Lut3D* lut, int32_t threads);
+SX_API int32_t sx_lut4d(const SxView* src, const SxView* dst, const sx::Lut4D* lut, int32_t threads);
 SX_API int32_t sx_gray_lut(const SxView* dst, const sx::GrayLut* lut, int32_t threads);
 SX_API int32_t sx_gray(const SxView* src, const float* weights, uint8_t* out, int32_t threads);
 

@@ -52,6 +52,12 @@ struct Lut3D {
     float low[3], inverse[3];  // position = (x - low) * inverse
 };
 
+struct Lut4D {
+    const float* nodes;  // (context_nodes, n, n, n, 4)
+    int32_t context_nodes, n;
+    const float* context;  // of each pixel
+};
+
 // 8-bit gray and a context in [0, 1] to color: linear between the K columns of a table (256, K, 4).
 struct GrayLut {
     const float* table;
@@ -67,6 +73,7 @@ struct Kernels {
     void (*lab)(const SxView&, const SxView&, const LabMap&, int64_t first, int64_t last);
     void (*hsv)(const SxView&, const SxView&, const HsvMap&, int64_t first, int64_t last);
     void (*lut3d)(const SxView&, const SxView&, const Lut3D&, int64_t first, int64_t last);
+    void (*lut4d)(const SxView&, const SxView&, const Lut4D&, int64_t first, int64_t last);
     void (*gray_lut)(const SxView&, const GrayLut&, int64_t first, int64_t last);
     void (*lab_of_levels)(const uint8_t* levels, int64_t n, const double* linear, const double* xyz_from_rgb, double* out);
     void (*moments)(const double* planes, const int64_t* counts, int64_t n, const double* about, double* out);

@@ -13,5 +13,6 @@ struct SxView {
     int64_t channel_stride, row_stride, column_stride;  // bytes
     int32_t type;                                       // SxType
     float low, scale;                                   // value = low + scale * unit; 0 and 255 for uint8
+    int32_t clip;                                       // whether floats written are clipped to that range
 };
 }

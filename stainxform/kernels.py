@@ -81,6 +81,10 @@ class _Lut3D(Structure):
     ]  # fmt: skip
 
 
+class _Lut4D(Structure):
+    _fields_ = [("nodes", c_void_p), ("context_nodes", c_int32), ("n", c_int32), ("context", c_void_p)]
+
+
 class _GrayLut(Structure):
     _fields_ = [("table", c_void_p), ("context_nodes", c_int32), ("gray", c_void_p), ("context", c_void_p)]
 
@@ -94,11 +98,11 @@ class _Mapped:
     def _structure(self) -> Structure:
         raise NotImplementedError
 
-    def __call__(self, source: np.ndarray, target: np.ndarray, low: float, scale: float) -> None:
-        """See :class:`Kernel`."""
+    def __call__(self, source: np.ndarray, target: np.ndarray, low: float, scale: float, clip: bool = True) -> None:
+        """See :class:`Kernel`; ``clip=False`` writes floats beyond the range."""
         threads = native.threads_for(source.shape[1] * source.shape[2])
         native.call(
-            self.name, native.view(source, low, scale), native.view(target, low, scale), self._structure, threads
+            self.name, native.view(source, low, scale), native.view(target, low, scale, clip), self._structure, threads
         )
 
 
@@ -188,10 +192,7 @@ class Lut3DKernel(_Mapped):
 
     @cached_property
     def _nodes(self) -> np.ndarray:
-        # Four values a node: a vector register at a time.
-        nodes = np.zeros((*self.table.shape[:3], 4), np.float32)
-        nodes[..., :3] = self.table
-        return nodes
+        return four_values(self.table)
 
     @cached_property
     def _structure(self) -> Structure:
@@ -200,15 +201,38 @@ class Lut3DKernel(_Mapped):
         return _Lut3D(self._nodes.ctypes.data, n, self.tetrahedral, self.low, inverse)
 
 
+def four_values(table: np.ndarray) -> np.ndarray:
+    """A table of colors ``(..., 3)`` as contiguous float32 ``(..., 4)``: a node is one vector register."""
+    nodes = np.zeros((*table.shape[:-1], 4), np.float32)
+    nodes[..., :3] = table
+    return nodes
+
+
+def lut4d(nodes: np.ndarray, context: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
+    """Quadrilinear interpolation of ``nodes`` (K, T, T, T, 4) at ``source`` ``(3, H, W)`` in [0, 1], unclipped.
+
+    ``context`` is float32 ``(H, W)``; it and the nodes are contiguous.
+    """
+    lut = _Lut4D(nodes.ctypes.data, nodes.shape[0], nodes.shape[1], context.ctypes.data)
+    threads = native.threads_for(context.size)
+    native.call("sx_lut4d", native.view(source, 0.0, 1.0), native.view(target, 0.0, 1.0, False), lut, threads)
+
+
 def gray_lut(
-    table: np.ndarray, gray: np.ndarray, context: np.ndarray, target: np.ndarray, low: float, scale: float
+    table: np.ndarray,
+    gray: np.ndarray,
+    context: np.ndarray,
+    target: np.ndarray,
+    low: float,
+    scale: float,
+    clip: bool = True,
 ) -> None:
     """Colors of 8-bit grays ``(H, W)``, linear in a float32 context ``(H, W)``, into ``target`` ``(3, H, W)``.
 
     ``table`` is float32 ``(256, K, 4)``; all arrays but the target are contiguous.
     """
     lut = _GrayLut(table.ctypes.data, table.shape[1], gray.ctypes.data, context.ctypes.data)
-    native.call("sx_gray_lut", native.view(target, low, scale), lut, native.threads_for(gray.size))
+    native.call("sx_gray_lut", native.view(target, low, scale, clip), lut, native.threads_for(gray.size))
 
 
 def gray_levels(source: np.ndarray, low: float, scale: float, weights: tuple[float, float, float]) -> np.ndarray:

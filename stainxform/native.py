@@ -37,16 +37,16 @@ class View(Structure):
         ("rows", c_int64), ("columns", c_int64),
         ("channel_stride", c_int64), ("row_stride", c_int64), ("column_stride", c_int64),
         ("type", c_int32),
-        ("low", c_float), ("scale", c_float),
+        ("low", c_float), ("scale", c_float), ("clip", c_int32),
     ]  # fmt: skip
 
 
 _TYPES = {np.dtype(np.uint8): 0, np.dtype(np.float32): 1}
 
 
-def view(planes: np.ndarray, low: float = 0.0, scale: float = 255.0) -> View:
+def view(planes: np.ndarray, low: float = 0.0, scale: float = 255.0, clip: bool = True) -> View:
     """Describe ``(3, H, W)`` of uint8 or float32. The array must outlive what it returns."""
-    return View(planes.ctypes.data, *planes.shape[1:], *planes.strides, _TYPES[planes.dtype], low, scale)
+    return View(planes.ctypes.data, *planes.shape[1:], *planes.strides, _TYPES[planes.dtype], low, scale, clip)
 
 
 def takes(dtype: np.dtype) -> bool:

@@ -12,12 +12,14 @@ from types import ModuleType
 import torch
 
 from stainxform.errors import StainXformWarning
-from stainxform.ops import reference
+from stainxform.ops import native_kernels, reference
 
 
 def kernels(device: torch.device) -> ModuleType:
-    """Triton's on CUDA where Triton works, the reference everywhere else."""
-    return (_triton_kernels() or reference) if device.type == "cuda" else reference
+    """Triton's on CUDA where Triton works, compiled ones on a CPU, the reference everywhere else."""
+    if device.type == "cuda":
+        return _triton_kernels() or reference
+    return native_kernels if device.type == "cpu" else reference
 
 
 def gradient_kernels(device: torch.device) -> ModuleType:
