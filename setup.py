@@ -33,10 +33,22 @@ VARIANTS = {"BASELINE": []} | (
 )
 
 # No errno and no traps: without them the compiler may turn a choice into a blend. Not -ffast-math: rounding counts.
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"] if os.environ.get("SANITIZE") else []
+"""For .ci/sanitize."""
+
 FLAGS = (
     ["/std:c++17", "/O2", "/fp:precise"]
     if sys.platform == "win32"
-    else ["-std=c++17", "-O3", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-pthread"]
+    else [
+        "-std=c++17",
+        "-O3",
+        "-fvisibility=hidden",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-g0",
+        "-pthread",
+        *SANITIZE,
+    ]
 )
 
 
@@ -65,7 +77,7 @@ kernels = Extension(
     depends=[str(path) for path in sorted(Path("csrc").glob("*"))],
     define_macros=[("SX_X86", "1")] if X86 else [],
     extra_compile_args=FLAGS,
-    extra_link_args=[] if sys.platform == "win32" else ["-pthread"],
+    extra_link_args=[] if sys.platform == "win32" else ["-pthread", *SANITIZE],
     language="c++",
     py_limited_api=True,
     optional=True,

@@ -22,8 +22,9 @@ static inline float clamp(float x, float low, float high) { return least(most(x,
 
 // Base-2 logarithm of a normal positive float, error below 5e-7: x = 2^k (1 + m) with 1 + m around 1.
 static inline float log2_f(float x) {
-    const int32_t i = bits_of(x), e = (i - 0x3f3504f3) >> 23;
-    const float m = float_of(i - e * (1 << 23)) - 1.0f;
+    const uint32_t i = (uint32_t)bits_of(x);
+    const int32_t e = (int32_t)(i - 0x3f3504f3u) >> 23;
+    const float m = float_of((int32_t)(i - (uint32_t)e * (1u << 23))) - 1.0f;
     float p = -0.149731308f;
     p = p * m + 0.235708863f;
     p = p * m - 0.248323113f;
@@ -46,7 +47,7 @@ static inline float exp2_f(float x) {
     p = p * r + 0.240221068f;
     p = p * r + 0.693147242f;
     p = p * r + 1.00000012f;
-    return float_of(bits_of(p) + bits_of(shifted) * (1 << 23));  // the bits above those of k are shifted out
+    return float_of((int32_t)((uint32_t)bits_of(p) + ((uint32_t)bits_of(shifted) << 23)));  // the other bits fall out
 }
 
 // Cube root of a normal positive float, relative error below 3e-7: x^(-1/3) guessed from the bits, refined twice.

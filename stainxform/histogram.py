@@ -105,7 +105,7 @@ class ColorHistogram:
 
 def _levels(planes: np.ndarray, spec: ImageSpec) -> np.ndarray | None:
     """Float pixels ``(3, ...)`` as uint8 if all of them lie on the 8-bit grid, else None."""
-    if planes.ndim == 3 and native.takes(planes.dtype):
+    if planes.ndim == 3 and native.takes(planes):
         return kernels.to_levels(planes, spec.low, spec.scale, ON_GRID)
     exact = planes.astype(np.float64)
     levels = (np.clip(exact, spec.low, spec.high) - spec.low) * (255.0 / spec.scale)
@@ -115,7 +115,7 @@ def _levels(planes: np.ndarray, spec: ImageSpec) -> np.ndarray | None:
 
 def _count(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct colors of uint8 pixels ``(3, ...)``, in Morton order, and their counts."""
-    if levels.ndim == 3 and native.takes(levels.dtype):
+    if levels.ndim == 3 and native.takes(levels):
         return kernels.color_counts(levels)
     codes = _morton(levels.reshape(3, -1))
     codes.sort()

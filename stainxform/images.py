@@ -208,7 +208,7 @@ def map_pixels(
     source = np.moveaxis(as_numpy(image), spec.channel_axis, 0)
     result = np.empty_like(as_numpy(image), order="C")
     target = np.moveaxis(result, spec.channel_axis, 0)
-    if native.takes(source.dtype) and source.size and (kernel or spec.integer):
+    if native.takes(source) and source.size and (kernel or spec.integer):
         for batch in np.ndindex(source.shape[1:-2]):
             index = (slice(None), *batch)
             if kernel:

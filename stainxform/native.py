@@ -49,9 +49,9 @@ def view(planes: np.ndarray, low: float = 0.0, scale: float = 255.0, clip: bool 
     return View(planes.ctypes.data, *planes.shape[1:], *planes.strides, _TYPES[planes.dtype], low, scale, clip)
 
 
-def takes(dtype: np.dtype) -> bool:
-    """Whether there are kernels for pixels of this type, and they are switched on."""
-    return _library is not None and dtype in _TYPES
+def takes(pixels: np.ndarray) -> bool:
+    """Whether there are kernels for such pixels, and they are switched on."""
+    return _library is not None and pixels.dtype in _TYPES and pixels.flags.aligned
 
 
 def active() -> str:

@@ -14,6 +14,7 @@ from references import lut3d as reference
 from strategies import blank_image, he_image, laws
 
 import stainxform as sx
+from stainxform import native
 from stainxform.color import CIELab
 from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterError
 from stainxform.lut3d import MOST_NODES, BakeError, Lut3DMap, bake, bake_center, bake_error, read_cube, write_cube
@@ -135,8 +136,11 @@ def test_with_256_nodes_8_bit_images_come_out_bit_equal(macenko_map):
     lut = bake(macenko_map, 256)
     random = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
     for image in (random, he_image(5, 60, 50)):
-        np.testing.assert_array_equal(lut(image), macenko_map(image))
-        np.testing.assert_array_equal(Lut3DMap(lut.table, "tetrahedral")(image), macenko_map(image))
+        with native.using("off"):
+            closed_form = macenko_map(image)
+            np.testing.assert_array_equal(lut(image), closed_form)
+        np.testing.assert_array_equal(lut(image), closed_form)
+        np.testing.assert_array_equal(Lut3DMap(lut.table, "tetrahedral")(image), closed_form)
     assert bake_error(macenko_map, lut).max < 1e-3  # float32 of the table
 
 
