@@ -48,11 +48,11 @@ def test_bandwidth_is_bytes_over_time_over_that_of_a_copy(gpu, on_a_cpu):
 
 
 def test_a_wrong_kernel_ends_the_run(gpu, on_a_cpu, monkeypatch):
-    from stainxform.ops import reference
+    from stainxform.ops import native_kernels
 
-    right = reference.lut4d
+    right = native_kernels.lut4d
     monkeypatch.setattr(
-        reference, "lut4d", lambda lut, *a: right(lut, *a) + (1e-3 if lut.dtype == torch.float32 else 0)
+        native_kernels, "lut4d", lambda lut, *a: right(lut, *a) + (1e-3 if lut.dtype == torch.float32 else 0)
     )
     with pytest.raises(SystemExit, match="lut4d, float32 is wrong"):
         on_a_cpu()

@@ -74,13 +74,18 @@ def test_another_center_comes_close_to_the_truth(centers):
         assert after > before + 6
 
 
+def every_pixel(image):
+    """Its pixels as colors, one by one."""
+    return ColorHistogram(image.reshape(-1, 3).T / 255, np.ones(image.shape[0] * image.shape[1], np.int64))
+
+
 def test_classes_are_what_the_slide_shows():
     sample = tissue(96, seed=11, background=0.3)
     amounts = sample.concentrations
     pure = amounts.max(axis=0) > 0.6 * amounts.sum(axis=0)
     for name in ("a", "b", "c"):
         image = render(sample, name)
-        found = bundled_classifier().probabilities(ColorHistogram.of(image / 255)).argmax(axis=0).reshape(96, 96)
+        found = bundled_classifier().probabilities(every_pixel(image)).argmax(axis=0).reshape(96, 96)
         assert (found[~sample.tissue] == BACKGROUND).mean() > 0.95
         dense = pure & (amounts.sum(axis=0) > 0.3)
         assert (found[dense & (amounts[0] > amounts[1])] == HEMATOXYLIN).mean() > 0.9
@@ -261,7 +266,7 @@ def test_a_classifier_learns_labels_and_draws_the_same_pixels_again(slides):
     classifier, again = train(slides), train(slides)
     assert all(np.array_equal(a, b) for a, b in zip(vars(classifier).values(), vars(again).values(), strict=True))
     right = [
-        (classifier.probabilities(ColorHistogram.of(image / 255)).argmax(axis=0) == label.ravel()).mean()
+        (classifier.probabilities(every_pixel(image)).argmax(axis=0) == label.ravel()).mean()
         for image, label in zip(images, labels, strict=True)
     ]
     assert np.mean(right) > 0.85

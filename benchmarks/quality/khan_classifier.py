@@ -77,7 +77,7 @@ def accuracy(classifier: StainClassifier, seeds: range) -> tuple[float, float, f
     covered, right = [], []
     for image, labels in map(slide, seeds):
         # Every pixel on its own: the colors of a float image are not merged, so they keep their order.
-        histogram = ColorHistogram.of(image / 255)
+        histogram = ColorHistogram(image.reshape(-1, 3).T / 255, np.ones(image[..., 0].size, np.int64))
         probabilities = classifier.probabilities(histogram)
         known = labels.ravel() != UNLABELED
         sure = known & (probabilities.max(axis=0) > CONFIDENCE)
