@@ -53,6 +53,8 @@ int32_t run(const SxView& src, const SxView& dst, int32_t threads, F kernel) {
 }  // namespace
 
 namespace sx {
+const Kernels& current() { return *selected; }
+
 int64_t blocks_of(const SxView& image) { return image.rows * ((image.columns + BLOCK - 1) / BLOCK); }
 }  // namespace sx
 

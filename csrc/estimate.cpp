@@ -1,7 +1,7 @@
 // Exact order statistics of weighted values, by selection in place of sorting.
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -9,47 +9,81 @@
 
 namespace {
 
-constexpr int BINS = 2048;
+using Item = std::pair<double, int64_t>;
 
-// values[rank] of the sorted multiset that holds each value as often as its count says, for each rank: values are
-// counted in bins, and only the bins that hold a rank are sorted.
-void select(const double* values, const int64_t* counts, int64_t n, const std::vector<int64_t>& ranks, double* out) {
-    double low = INFINITY, high = -INFINITY;
-    for (int64_t i = 0; i < n; i++) {
-        low = counts[i] && values[i] < low ? values[i] : low;
-        high = counts[i] && values[i] > high ? values[i] : high;
-    }
-    const double scale = high > low ? std::min(BINS / (high - low), 1e300) : 0.0;
-    const auto bin_of = [=](double value) { return (int)std::min(BINS - 1.0, std::max(0.0, (value - low) * scale)); };
+// The value at a rank of sorted items, each as often as it is counted, below which ``below`` others lie.
+double at_rank(const std::vector<Item>& items, int64_t below, int64_t rank) {
+    size_t i = 0;
+    while (i + 1 < items.size() && below + items[i].second <= rank) below += items[i++].second;
+    return items.empty() ? NAN : items[i].first;
+}
 
-    std::vector<int64_t> totals(BINS, 0);
-    for (int64_t i = 0; i < n; i++) totals[bin_of(values[i])] += counts[i];
+constexpr int SAMPLE = 1024;
+constexpr double MARGIN = 0.02;  // six standard deviations of a sample's quantile near the ends, in parts of the whole
 
-    struct Bin {
-        int64_t below = 0;
-        std::vector<std::pair<double, int64_t>> items;
-    };
-    std::map<int, Bin> wanted;
-    std::vector<uint8_t> needed(BINS, 0);
-    std::vector<int> bins;
-    for (const int64_t rank : ranks) {
-        int64_t below = 0;
-        int bin = 0;
-        while (bin < BINS - 1 && below + totals[bin] <= rank) below += totals[bin++];
-        wanted[bin].below = below, needed[bin] = 1;
-        bins.push_back(bin);
-    }
-    for (int64_t i = 0; i < n; i++) {
-        const int bin = bin_of(values[i]);
-        if (needed[bin] && counts[i]) wanted[bin].items.emplace_back(values[i], counts[i]);
-    }
-    for (auto& [bin, content] : wanted) std::sort(content.items.begin(), content.items.end());
-    for (size_t k = 0; k < ranks.size(); k++) {
-        const Bin& bin = wanted[bins[k]];
-        int64_t before = bin.below;
-        size_t i = 0;
-        while (i + 1 < bin.items.size() && before + bin.items[i].second <= ranks[k]) before += bin.items[i++].second;
-        out[k] = bin.items.empty() ? NAN : bin.items[i].first;
+struct Bracket {
+    double low = -INFINITY, high = INFINITY;
+    int64_t below = 0, inside = 0;
+    std::vector<Item> items;
+};
+
+// values[rank] of the sorted multiset that holds each value as often as its count says, for ranks in pairs of neighbors.
+// A sample tells between which values each pair lies; one pass counts what is smaller and keeps what is between.
+void select(const double* values, const int64_t* counts, int64_t n, int64_t total, const std::vector<int64_t>& ranks,
+            double* out) {
+    std::vector<Item> sample;
+    const int64_t step = n > 8 * SAMPLE ? n / SAMPLE : 0;
+    int64_t sampled = 0;
+    if (step)
+        for (int64_t i = 0; i < n; i += step)
+            if (counts[i]) sample.emplace_back(values[i], counts[i]), sampled += counts[i];
+    std::sort(sample.begin(), sample.end());
+
+    std::vector<Item> kept;
+    std::vector<uint8_t> marks(n + 8, 0);
+    for (size_t k = 0; k < ranks.size(); k += 2) {
+        Bracket bracket;
+        if (sampled) {
+            const double part = (double)ranks[k] / (double)total;
+            const auto at = [&](double quantile) { return at_rank(sample, 0, (int64_t)(quantile * (double)sampled)); };
+            if (part > MARGIN) bracket.low = at(part - MARGIN);
+            if (part < 1 - MARGIN) bracket.high = at(part + MARGIN);
+        }
+        for (int attempt = 0;; attempt++) {
+            int64_t sums[2];
+            sx::current().mark(values, counts, n, bracket.low, bracket.high, marks.data(), sums);
+            bracket.below = sums[0], bracket.inside = sums[1];
+            kept.clear();
+            for (int64_t start = 0; start < n; start += 8) {
+                uint64_t eight;
+                std::memcpy(&eight, marks.data() + start, 8);
+                if (!eight) continue;
+                for (int64_t i = start; i < start + 8; i++)
+                    if (marks[i] && counts[i]) kept.emplace_back(values[i], counts[i]);
+            }
+            const bool found = bracket.below <= ranks[k] && ranks[k + 1] < bracket.below + bracket.inside;
+            if (found || attempt) break;
+            bracket.low = -INFINITY, bracket.high = INFINITY;  // the sample was misleading
+        }
+        // Only the neighborhood of the rank has to be in order.
+        const auto nth = [&](int64_t rank) {
+            int64_t below = bracket.below;
+            auto first = kept.begin(), last = kept.end();
+            while (last - first > 64) {
+                const auto middle = first + (last - first) / 2;
+                std::nth_element(first, middle, last);
+                int64_t lower = 0;
+                for (auto i = first; i != middle; ++i) lower += i->second;
+                if (below + lower > rank)
+                    last = middle;
+                else
+                    below += lower, first = middle;
+            }
+            std::sort(first, last);
+            return at_rank({first, last}, below, rank);
+        };
+        out[k] = nth(ranks[k]);
+        out[k + 1] = ranks[k + 1] == ranks[k] ? out[k] : nth(ranks[k + 1]);
     }
 }
 
@@ -57,9 +91,9 @@ void select(const double* values, const int64_t* counts, int64_t n, const std::v
 struct Positions {
     std::vector<int64_t> ranks;
     std::vector<double> fractions;
+    int64_t total = 0;
 
     Positions(const int64_t* counts, int64_t n, const double* percents, int m) : ranks(2 * m), fractions(m) {
-        int64_t total = 0;
         for (int64_t i = 0; i < n; i++) total += counts[i];
         for (int k = 0; k < m; k++) {
             const double position = (double)(total - 1) * (percents[k] / 100.0);
@@ -76,7 +110,7 @@ int32_t sx_percentiles(const double* values, const int64_t* counts, int64_t n, c
                        double* out) {
     const Positions at(counts, n, percents, m);
     std::vector<double> found(2 * m);
-    select(values, counts, n, at.ranks, found.data());
+    select(values, counts, n, at.total, at.ranks, found.data());
     for (int k = 0; k < m; k++) out[k] = found[2 * k] + (found[2 * k + 1] - found[2 * k]) * at.fractions[k];
     return 0;
 }
@@ -94,7 +128,7 @@ int32_t sx_angle_percentiles(const double* x, const double* y, const int64_t* co
     }
     const Positions at(counts, n, percents, m);
     std::vector<double> found(2 * m);
-    select(order.data(), counts, n, at.ranks, found.data());
+    select(order.data(), counts, n, at.total, at.ranks, found.data());
     for (double& p : found) {
         if (std::fabs(p) <= 1.0)
             p = std::atan2(p, 1.0 - std::fabs(p));
@@ -119,4 +153,25 @@ void sx_project(const double* planes, int64_t n, const double* matrix, int32_t m
         double* p = out + row * n;
         for (int64_t i = 0; i < n; i++) p[i] = a * x[i] + b * y[i] + c * z[i];
     }
+}
+
+// Counts of the colors (3, n) whose every density is at least ``least``, 0 for all others.
+void sx_at_least(const double* od, const int64_t* counts, int64_t n, double least, int64_t* out) {
+    const double *x = od, *y = od + n, *z = od + 2 * n;
+    for (int64_t i = 0; i < n; i++) {
+        const double lowest = std::min(std::min(x[i], y[i]), z[i]);
+        out[i] = lowest >= least ? counts[i] : 0;
+    }
+}
+
+// Pixels of the colors (3, n) whose least level is marked in one table of 256, and whose most in the other.
+int64_t sx_count_between(const uint8_t* levels, const int64_t* counts, int64_t n, const uint8_t* least_table,
+                         const uint8_t* most_table) {
+    const uint8_t *r = levels, *g = levels + n, *b = levels + 2 * n;
+    int64_t total = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const uint8_t least = std::min(std::min(r[i], g[i]), b[i]), most = std::max(std::max(r[i], g[i]), b[i]);
+        total += counts[i] * (least_table[least] & most_table[most]);
+    }
+    return total;
 }

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
+#include <utility>
 #include <vector>
 
 #include "api.h"
@@ -39,7 +39,19 @@ inline uint8_t every_third_bit(uint32_t code) {
 
 class Counters {
   public:
+    Counters() = default;
+    Counters(Counters&& other) noexcept { swap(other); }
+    Counters& operator=(Counters&& other) noexcept {
+        swap(other);
+        return *this;
+    }
     ~Counters() { std::free(counts); }
+
+    void swap(Counters& other) noexcept {
+        std::swap(counts, other.counts);
+        std::swap(touched, other.touched);
+        std::swap(dirty, other.dirty);
+    }
 
     bool ready() {
         if (dirty) release();
@@ -142,7 +154,16 @@ class Counters {
             const uint8_t* r = (const uint8_t*)src.data + y * src.row_stride;
             const uint8_t *g = r + src.channel_stride, *b = g + src.channel_stride;
             char* out = (char*)dst.data + y * dst.row_stride;
-            for (int64_t x = 0; x < src.columns; x++) {
+            const bool packed = sizeof(T) == 1 && src.column_stride == 3 && dst.column_stride == 3 && dst.channel_stride == 1;
+            const int64_t last_column = src.columns - 1;
+            if (packed) {
+                const uint32_t* const palette = (const uint32_t*)colors;
+                for (int64_t x = 0; x < last_column; x++) {  // four bytes at once: the next pixel overwrites the fourth
+                    const uint32_t code = MORTON.of[0][r[3 * x]] | MORTON.of[1][g[3 * x]] | MORTON.of[2][b[3 * x]];
+                    std::memcpy(out + 3 * x, palette + counts[code], 4);
+                }
+            }
+            for (int64_t x = packed ? last_column : 0; x < src.columns; x++) {
                 const int64_t k = x * src.column_stride;
                 const T* color = colors + 4 * (size_t)counts[MORTON.of[0][r[k]] | MORTON.of[1][g[k]] | MORTON.of[2][b[k]]];
                 char* p = out + x * dst.column_stride;
@@ -179,6 +200,7 @@ class Counters {
 };
 
 thread_local Counters mine;
+thread_local std::vector<Counters> others;  // of the threads that help this one: theirs would end with them
 
 }  // namespace
 
@@ -186,18 +208,42 @@ int64_t sx_histogram_count(const SxView* image, int32_t threads) {
     if (!mine.ready()) return SX_NO_MEMORY;
     const int64_t rows = image->rows;
     const int parts = (int)(threads < 1 ? 1 : (threads > rows ? (rows ? rows : 1) : threads));
-    std::vector<Counters> others(parts - 1);
-    for (auto& other : others)
-        if (!other.ready()) return SX_NO_MEMORY;
-    Counters* const here = &mine;  // thread_local: other threads would see their own
-    sx::split(rows, parts, [&](int part, int64_t first, int64_t last) {
-        (part ? others[part - 1] : *here).count(*image, first, last);
+    if ((int)others.size() < parts - 1) others.resize(parts - 1);
+    for (int part = 1; part < parts; part++)
+        if (!others[part - 1].ready()) return SX_NO_MEMORY;
+    Counters *const here = &mine, *const help = others.data();  // thread_local: other threads would see their own
+    sx::split(rows, parts, [=](int part, int64_t first, int64_t last) {
+        (part ? help[part - 1] : *here).count(*image, first, last);
     });
-    for (const auto& other : others) mine.add(other);
+    for (int part = 1; part < parts; part++) {
+        mine.add(others[part - 1]);
+        others[part - 1].clear();
+    }
     return mine.distinct();
 }
 
 void sx_histogram_take(uint8_t* levels, int64_t* counts, int64_t k) { mine.take(levels, counts, k); }
+
+int64_t sx_sum(const SxView* image, int32_t threads) {
+    std::vector<int64_t> sums(threads < 1 ? 1 : threads, 0);
+    sx::split(image->rows, threads, [&](int part, int64_t first, int64_t last) {
+        int64_t sum = 0;
+        for (int64_t y = first; y < last; y++)
+            for (int c = 0; c < 3; c++) {
+                const uint8_t* p = (const uint8_t*)image->data + y * image->row_stride + c * image->channel_stride;
+                if (image->column_stride == 3 && image->channel_stride == 1) {
+                    if (c == 0)  // all channels at once
+                        for (int64_t x = 0; x < 3 * image->columns; x++) sum += p[x];
+                } else {
+                    for (int64_t x = 0; x < image->columns; x++) sum += p[x * image->column_stride];
+                }
+            }
+        sums[part] = sum;
+    });
+    int64_t total = 0;
+    for (const int64_t sum : sums) total += sum;
+    return total;
+}
 
 int32_t sx_recolor(const SxView* src, const SxView* dst, const uint8_t* levels, int64_t k, const void* colors,
                    int32_t threads) {

@@ -351,22 +351,51 @@ inline void in_lanes(int64_t n, F one) {
     for (; i < n; i++) one(i, (int)(i % LANES));
 }
 
-// CIE L*, a*, b* of 8-bit colors (3, n). The cube root starts from floats and is refined by a step of Newton's method.
+// CIE L*, a*, b* of 8-bit colors (3, n). The cube root starts from floats; a step of Newton's method on x^(-1/3), which
+// needs no division, makes it good to 1e-12.
 void lab_of_levels(const uint8_t* levels, int64_t n, const double* linear, const double* m, double* out) {
-    const auto curve = [](double x) {
-        const double safe = x > 216.0 / 24389.0 ? x : 216.0 / 24389.0;
-        double y = cbrt_f((float)safe);
-        y -= (y * y * y - safe) / (3.0 * y * y);
-        return x > 216.0 / 24389.0 ? y : 841.0 / 108.0 * x + 4.0 / 29.0;
-    };
-    for (int64_t i = 0; i < n; i++) {
-        const double r = linear[levels[i]], g = linear[levels[n + i]], b = linear[levels[2 * n + i]];
-        const double fx = curve(m[0] * r + m[1] * g + m[2] * b), fy = curve(m[3] * r + m[4] * g + m[5] * b),
-                     fz = curve(m[6] * r + m[7] * g + m[8] * b);
-        out[i] = 116.0 * fy - 16.0;
-        out[n + i] = 500.0 * (fx - fy);
-        out[2 * n + i] = 200.0 * (fy - fz);
+    constexpr int PART = 256;
+    constexpr double EPSILON = 216.0 / 24389.0;
+    alignas(64) double xyz[3][PART] = {};
+    alignas(64) float guess[PART];
+    for (int64_t start = 0; start < n; start += PART) {
+        const int count = (int)(n - start < PART ? n - start : PART);
+        for (int i = 0; i < count; i++) {
+            const uint8_t* p = levels + start + i;
+            const double r = linear[p[0]], g = linear[p[n]], b = linear[p[2 * n]];
+            for (int k = 0; k < 3; k++) xyz[k][i] = m[3 * k] * r + m[3 * k + 1] * g + m[3 * k + 2] * b;
+        }
+        for (int k = 0; k < 3; k++) {
+            double* x = xyz[k];
+            for (int i = 0; i < PART; i++) guess[i] = (float)(x[i] > EPSILON ? x[i] : EPSILON);
+            for (int i = 0; i < PART; i++) guess[i] = rcbrt_f(guess[i]);
+            for (int i = 0; i < PART; i++) {
+                const double safe = x[i] > EPSILON ? x[i] : EPSILON, y = guess[i];
+                const double root = y + y * (1.0 - safe * y * (y * y)) * (1.0 / 3.0);
+                x[i] = x[i] > EPSILON ? safe * (root * root) : 841.0 / 108.0 * x[i] + 4.0 / 29.0;
+            }
+        }
+        double *l = out + start, *a = l + n, *b = a + n;
+        for (int i = 0; i < count; i++) {
+            l[i] = 116.0 * xyz[1][i] - 16.0;
+            a[i] = 500.0 * (xyz[0][i] - xyz[1][i]);
+            b[i] = 200.0 * (xyz[1][i] - xyz[2][i]);
+        }
     }
+}
+
+// Marks the values from low to high that are counted at all; sums of counts below low, and of those marked.
+void mark(const double* values, const int64_t* counts, int64_t n, double low, double high, uint8_t* marks,
+          int64_t sums[2]) {
+    int64_t below = 0, inside = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t count = counts[i];
+        const bool smaller = values[i] < low, between = !smaller & (values[i] <= high);
+        below += smaller ? count : 0;
+        inside += between ? count : 0;
+        marks[i] = between;
+    }
+    sums[0] = below, sums[1] = inside;
 }
 
 // Weighted sums of v, and of the products of v - about: (3) and (6), upper triangle.
@@ -419,16 +448,20 @@ inline Color node(const float* at) {
     return c;
 }
 
+inline void to_planes(const Color* colors, int n, Planes& out) {
+    for (int i = 0; i < n; i++) out.c[0][i] = colors[i].v[0], out.c[1][i] = colors[i].v[1], out.c[2][i] = colors[i].v[2];
+}
+
 inline void add(Color& sum, const Color& c, float weight) {
     for (int k = 0; k < 4; k++) sum.v[k] += weight * c.v[k];
 }
 
 void lut3d(const SxView& src, const SxView& dst, const sx::Lut3D& lut, int64_t first, int64_t last) {
     Planes x;
-    alignas(64) int32_t base[BLOCK];
+    alignas(64) int32_t base[BLOCK], up[BLOCK], down[BLOCK];
+    alignas(64) Color found[BLOCK] = {};
     const int last_cell = lut.n - 2;
     const int64_t stride[3] = {4LL * lut.n * lut.n, 4LL * lut.n, 4};
-    const int64_t diagonal = stride[0] + stride[1] + stride[2];
     for (int64_t block = first; block < last; block++) {
         const Span at = span_of(src, block);
         read_unit(src, at, x);
@@ -447,19 +480,24 @@ void lut3d(const SxView& src, const SxView& dst, const sx::Lut3D& lut, int64_t f
         }
         float *r = x.c[0], *g = x.c[1], *b = x.c[2];
         if (lut.tetrahedral) {
-            for (int i = 0; i < at.count; i++) {
+            const int32_t sr = (int32_t)stride[0], sg = (int32_t)stride[1], sb = (int32_t)stride[2], all = sr + sg + sb;
+            for (int i = 0; i < at.padded; i++) {  // the path from the lowest corner to the highest: axes by fraction
                 const float fr = r[i], fg = g[i], fb = b[i];
-                const float* corner = lut.nodes + 4LL * base[i];
                 const float high = most(most(fr, fg), fb), low = least(least(fr, fg), fb);
                 const float middle = most(least(fr, fg), least(most(fr, fg), fb));
-                const int64_t up = fr == high ? stride[0] : (fg == high ? stride[1] : stride[2]);
-                const int64_t down = fb == low ? stride[2] : (fg == low ? stride[1] : stride[0]);
+                const int32_t other_up = fg == high ? sg : sb, other_down = fg == low ? sg : sr;
+                up[i] = fr == high ? sr : other_up;
+                down[i] = all - (fb == low ? sb : other_down);
+                r[i] = high, g[i] = middle, b[i] = low;
+            }
+            for (int i = 0; i < at.count; i++) {
+                const float* corner = lut.nodes + 4LL * base[i];
                 Color sum = {};
-                add(sum, node(corner), 1.0f - high);
-                add(sum, node(corner + up), high - middle);
-                add(sum, node(corner + diagonal - down), middle - low);
-                add(sum, node(corner + diagonal), low);
-                r[i] = sum.v[0], g[i] = sum.v[1], b[i] = sum.v[2];
+                add(sum, node(corner), 1.0f - r[i]);
+                add(sum, node(corner + up[i]), r[i] - g[i]);
+                add(sum, node(corner + down[i]), g[i] - b[i]);
+                add(sum, node(corner + all), b[i]);
+                found[i] = sum;
             }
         } else {
             for (int i = 0; i < at.count; i++) {
@@ -470,9 +508,10 @@ void lut3d(const SxView& src, const SxView& dst, const sx::Lut3D& lut, int64_t f
                     const float weight = (k & 4 ? fr : 1.0f - fr) * (k & 2 ? fg : 1.0f - fg) * (k & 1 ? fb : 1.0f - fb);
                     add(sum, node(corner + (k & 4 ? stride[0] : 0) + (k & 2 ? stride[1] : 0) + (k & 1 ? stride[2] : 0)), weight);
                 }
-                r[i] = sum.v[0], g[i] = sum.v[1], b[i] = sum.v[2];
+                found[i] = sum;
             }
         }
+        to_planes(found, at.padded, x);
         write_unit(dst, at, x);
     }
 }
@@ -516,24 +555,27 @@ void lut4d(const SxView& src, const SxView& dst, const sx::Lut4D& lut, int64_t f
 
 void gray_lut(const SxView& dst, const sx::GrayLut& lut, int64_t first, int64_t last) {
     Planes x;
+    alignas(64) int32_t cell[BLOCK];
+    alignas(64) float fraction[BLOCK];
+    alignas(64) Color found[BLOCK] = {};
     const int knots = lut.context_nodes;
     for (int64_t block = first; block < last; block++) {
         const Span at = span_of(dst, block);
         const int64_t start = at.row * dst.columns + at.column;
         const uint8_t* gray = lut.gray + start;
         const float* context = lut.context + start;
-        float *r = x.c[0], *g = x.c[1], *b = x.c[2];
         for (int i = 0; i < at.count; i++) {
             const float position = clamp(context[i], 0.0f, 1.0f) * (float)(knots - 1);
-            int cell = (int)position;
-            cell = cell < knots - 2 ? cell : knots - 2;
-            const float f = position - (float)cell;
-            const float* p = lut.table + 4 * (gray[i] * knots + cell);
-            Color sum = {};
-            add(sum, node(p), 1.0f - f);
-            add(sum, node(p + 4), f);
-            r[i] = sum.v[0], g[i] = sum.v[1], b[i] = sum.v[2];
+            const int32_t lower = (int32_t)position, inside = lower < knots - 2 ? lower : knots - 2;
+            fraction[i] = position - (float)inside;
+            cell[i] = 4 * (gray[i] * knots + inside);
         }
+        for (int i = 0; i < at.count; i++) {
+            const float* p = lut.table + cell[i];
+            const float f = fraction[i];
+            for (int k = 0; k < 4; k++) found[i].v[k] = p[k] + f * (p[k + 4] - p[k]);
+        }
+        to_planes(found, at.padded, x);
         write_unit(dst, at, x);
     }
 }
@@ -572,6 +614,6 @@ bool to_levels(const SxView& src, const SxView& dst, float tolerance, int64_t fi
 
 namespace sx {
 extern const Kernels VARIANT;
-const Kernels VARIANT = {VARIANT_NAME, density, stains, lab, hsv, lut3d, lut4d, gray_lut, lab_of_levels, moments,
+const Kernels VARIANT = {VARIANT_NAME, density, stains, lab, hsv, lut3d, lut4d, gray_lut, lab_of_levels, mark, moments,
                          lasso_moments, lasso, to_levels, gray};
 }  // namespace sx

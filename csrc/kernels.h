@@ -76,6 +76,8 @@ struct Kernels {
     void (*lut4d)(const SxView&, const SxView&, const Lut4D&, int64_t first, int64_t last);
     void (*gray_lut)(const SxView&, const GrayLut&, int64_t first, int64_t last);
     void (*lab_of_levels)(const uint8_t* levels, int64_t n, const double* linear, const double* xyz_from_rgb, double* out);
+    void (*mark)(const double* values, const int64_t* counts, int64_t n, double low, double high, uint8_t* marks,
+                 int64_t sums[2]);
     void (*moments)(const double* planes, const int64_t* counts, int64_t n, const double* about, double* out);
     void (*lasso_moments)(const double* od, const double* weights, int64_t n, const double* stains, double penalty,
                           double determinant, double* out);
@@ -83,6 +85,9 @@ struct Kernels {
     bool (*to_levels)(const SxView&, const SxView&, float tolerance, int64_t first, int64_t last);
     void (*gray)(const SxView&, const float weights[3], uint8_t* out, int64_t first, int64_t last);
 };
+
+// The table in use.
+const Kernels& current();
 
 // Blocks of at most BLOCK pixels in which an image is worked on; kernels take a range of them.
 int64_t blocks_of(const SxView& image);

@@ -7,7 +7,7 @@ or a slide is fitted in bounded memory: map -> sum -> fit.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -21,26 +21,47 @@ ON_GRID = 1e-3
 _LEVELS = np.tile(np.arange(256) / 255.0, (3, 1))
 
 
-@dataclass(frozen=True)
 class ColorHistogram:
     """Distinct colors with counts.
 
-    Attributes
+    Parameters
     ----------
-    colors : float64 ``(3, K)`` in [0, 1].
+    colors : float64 ``(3, K)`` in [0, 1]; None: those of ``levels``.
     counts : int64 ``(K,)``, all positive.
     levels : uint8 ``(3, K)``, the same colors if every one lies on the 8-bit grid, so that equal ones are merged; they
         stand in Morton order (bits of red, green and blue interleaved), neighbors in color next to each other.
     """
 
-    colors: np.ndarray
-    counts: np.ndarray
-    levels: np.ndarray | None = None
+    def __init__(self, colors: np.ndarray | None, counts: np.ndarray, levels: np.ndarray | None = None):
+        self._colors, self._counts, self._levels = colors, counts, levels
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How many pixels have each color, int64 ``(K,)``."""
+        return self._counts
+
+    @property
+    def levels(self) -> np.ndarray | None:
+        """The colors as uint8 ``(3, K)`` if all of them are 8-bit colors."""
+        return self._levels
+
+    @cached_property
+    def colors(self) -> np.ndarray:
+        """The colors, float64 ``(3, K)`` in [0, 1]."""
+        if self._colors is not None:
+            return self._colors
+        assert self.levels is not None
+        return self.levels / 255.0
 
     @property
     def total(self) -> int:
         """Number of pixels."""
         return int(self.counts.sum())
+
+    @property
+    def mean(self) -> float:
+        """Mean over pixels and channels, in [0, 1]."""
+        return float(weighted_moments(self.colors, self.counts)[0].mean())
 
     @classmethod
     def of(cls, image: Image, spec: ImageSpec | None = None) -> ColorHistogram:
@@ -56,7 +77,7 @@ class ColorHistogram:
 
     @classmethod
     def _of_levels(cls, levels: np.ndarray, counts: np.ndarray) -> ColorHistogram:
-        return cls(levels / 255.0, counts, levels)
+        return cls(None, counts, levels)
 
     def values(self, space: ColorSpace) -> np.ndarray:
         """The colors in another color space, float64 ``(3, K)``."""
@@ -99,8 +120,48 @@ class ColorHistogram:
 
     def where(self, mask: np.ndarray) -> ColorHistogram:
         """The colors for which ``mask`` (K,) holds."""
-        levels = None if self.levels is None else self.levels[:, mask]
-        return ColorHistogram(self.colors[:, mask], self.counts[mask], levels)
+        if self.levels is not None:
+            return ColorHistogram(None, self.counts[mask], self.levels[:, mask])
+        return ColorHistogram(self.colors[:, mask], self.counts[mask])
+
+
+class PixelHistogram(ColorHistogram):
+    """That of one image, counted when it is first asked for: some augmentations want the mean and no more."""
+
+    def __init__(self, image: Image, spec: ImageSpec):
+        self._image, self._spec = image, spec
+
+    @property
+    def total(self) -> int:
+        """Number of pixels."""
+        return int(np.prod(self._image.shape)) // 3
+
+    @cached_property
+    def _counted(self) -> ColorHistogram:
+        return ColorHistogram.of(self._image, self._spec)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """See :class:`ColorHistogram`."""
+        return self._counted.counts
+
+    @property
+    def levels(self) -> np.ndarray | None:
+        """See :class:`ColorHistogram`."""
+        return self._counted.levels
+
+    @cached_property
+    def colors(self) -> np.ndarray:
+        """See :class:`ColorHistogram`."""
+        return self._counted.colors
+
+    @property
+    def mean(self) -> float:
+        """Mean over pixels and channels, in [0, 1]; 8-bit pixels are added up as they are."""
+        planes = np.moveaxis(as_numpy(self._image), self._spec.channel_axis, 0)
+        if self._spec.integer and planes.ndim == 3 and planes.size and native.takes(planes):
+            return kernels.mean_level(planes) / 255.0
+        return super().mean
 
 
 def _levels(planes: np.ndarray, spec: ImageSpec) -> np.ndarray | None:
@@ -155,7 +216,7 @@ def weighted_moments(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray
     """Mean and population standard deviation of each row of ``values`` (C, K)."""
     if native.active() and len(values) == 3:
         mean, second = kernels.moments(values, counts)
-        return mean, np.sqrt(np.diag(second))
+        return mean, np.sqrt(np.maximum(np.diag(second), 0.0))
     mean = (values * counts).sum(1) / counts.sum()
     variance = (np.square(values - mean[:, None]) * counts).sum(1) / counts.sum()
     return mean, np.sqrt(variance)
@@ -176,3 +237,10 @@ def angle_percentiles(x: np.ndarray, y: np.ndarray, counts: np.ndarray, percents
         return kernels.angle_percentiles(x, y, counts, percents)
     angle = np.arctan2(y, x)
     return np.array([weighted_percentile(angle, counts, percent) for percent in percents])
+
+
+def at_least(values: np.ndarray, counts: np.ndarray, least: float) -> np.ndarray:
+    """``counts`` of the colors whose every value ``(3, K)`` is at least ``least``, 0 for all others."""
+    if native.active():
+        return kernels.at_least(values, counts, least)
+    return counts * (values.min(axis=0) >= least)

@@ -194,14 +194,18 @@ def each_image(image: Image, function: Callable[[Image], Image]) -> Image:
 
 
 def map_pixels(
-    image: Image, spec: ImageSpec, evaluate: Callable[[Planes], Planes], kernel: Kernel | None = None
+    image: Image,
+    spec: ImageSpec,
+    evaluate: Callable[[Planes], Planes],
+    kernel: Kernel | None = None,
+    levels: np.ndarray | None = None,
 ) -> Image:
     """Apply a function of color to every pixel; the result has the type, dtype, shape and device of ``image``.
 
     CPU tensors are computed by numpy on shared memory, so that numpy and torch hosts agree bit for bit. Tensors on
     other devices, and those that need gradients, are computed by torch; gradients flow through floats. Where there are
-    compiled kernels, uint8 and float32 pixels go through ``kernel``, and without one each color of an 8-bit image is
-    evaluated once.
+    compiled kernels, uint8 and float32 pixels go through ``kernel``; without one, and where ``levels`` are known, the
+    distinct colors ``(3, K)`` of a uint8 image, and the kernel is a heavy one, each color is evaluated once.
     """
     if is_tensor(image) and (image.device.type != "cpu" or image.requires_grad):
         return _map_tensor(image, spec, evaluate)
@@ -209,16 +213,32 @@ def map_pixels(
     result = np.empty_like(as_numpy(image), order="C")
     target = np.moveaxis(result, spec.channel_axis, 0)
     if native.takes(source) and source.size and (kernel or spec.integer):
+        known = levels is not None and spec.integer and source.ndim == 3 and 2 * levels.size < source.size
         for batch in np.ndindex(source.shape[1:-2]):
             index = (slice(None), *batch)
-            if kernel:
+            if kernel and not (kernel.heavy and known):
                 kernel(source[index], target[index], spec.low, spec.scale)
             else:
-                recolor(source[index], target[index], lambda levels: _evaluate(levels, spec, evaluate))
+                recolor(source[index], target[index], _on_colors(evaluate, kernel, spec), levels if known else None)
         return like(result, image)
     for index in blocks(source):
         target[index] = _evaluate(source[index], spec, evaluate)
     return like(result, image)
+
+
+def _on_colors(
+    evaluate: Callable[[Planes], Planes], kernel: Kernel | None, spec: ImageSpec
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of uint8 colors ``(3, K)``."""
+
+    def colors_of(levels: np.ndarray) -> np.ndarray:
+        if not kernel:
+            return _evaluate(levels, spec, evaluate)
+        result = np.empty_like(levels)
+        kernel(levels[:, None], result[:, None], spec.low, spec.scale)
+        return result
+
+    return colors_of
 
 
 def _evaluate(pixels: np.ndarray, spec: ImageSpec, evaluate: Callable[[Planes], Planes]) -> np.ndarray:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ctypes import Structure, c_double, c_float, c_int32, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -30,6 +30,11 @@ _ALMOST_BLACK = 1e-30
 
 class Kernel(Protocol):
     """A color map in compiled code."""
+
+    @property
+    def heavy(self) -> bool:
+        """Whether to look a pixel's color up takes less than to compute it."""
+        ...
 
     def __call__(self, source: np.ndarray, target: np.ndarray, low: float, scale: float) -> None:
         """Map pixels ``(3, H, W)``, uint8 or float32 from ``low`` to ``low + scale``, into an array of the same type."""
@@ -93,6 +98,7 @@ class _Mapped:
     """Calls one kernel with one structure."""
 
     name: str
+    heavy: ClassVar[bool] = False
 
     @cached_property
     def _structure(self) -> Structure:
@@ -158,6 +164,7 @@ class LabKernel(_Mapped):
     shift: np.ndarray
 
     name = "sx_lab_map"
+    heavy = True
 
     @cached_property
     def _structure(self) -> Structure:
@@ -244,12 +251,20 @@ def gray_levels(source: np.ndarray, low: float, scale: float, weights: tuple[flo
     return out
 
 
-def recolor(source: np.ndarray, target: np.ndarray, colors_of: Callable[[np.ndarray], np.ndarray]) -> None:
+def recolor(
+    source: np.ndarray,
+    target: np.ndarray,
+    colors_of: Callable[[np.ndarray], np.ndarray],
+    levels: np.ndarray | None = None,
+) -> None:
     """Apply a function of color to uint8 pixels ``(3, H, W)``, once for each distinct color.
 
-    ``colors_of`` takes uint8 colors ``(3, K)`` and returns theirs, ``(3, K)`` of the target's type.
+    ``colors_of`` takes uint8 colors ``(3, K)`` and returns theirs, ``(3, K)`` of the target's type. ``levels`` are the
+    distinct colors, if they are known.
     """
-    levels, _ = color_counts(source)
+    if levels is None:
+        levels, _ = color_counts(source)
+    levels = np.ascontiguousarray(levels)
     palette = np.empty((levels.shape[1], 4), target.dtype)
     palette[:, :3] = colors_of(levels).T
     threads = native.threads_for(source.shape[1] * source.shape[2])
@@ -264,6 +279,12 @@ def color_counts(source: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     levels, counts = np.empty((3, k), np.uint8), np.empty(k, np.int64)
     native.call("sx_histogram_take", levels, counts, c_int64(k))
     return levels, counts
+
+
+def mean_level(source: np.ndarray) -> float:
+    """Mean of uint8 pixels ``(3, H, W)`` over pixels and channels."""
+    threads = native.threads_for(source.shape[1] * source.shape[2])
+    return native.call("sx_sum", native.view(source), threads) / source.size
 
 
 def to_levels(source: np.ndarray, low: float, scale: float, tolerance: float) -> np.ndarray | None:
@@ -290,6 +311,20 @@ def look_up(levels: np.ndarray, tables: np.ndarray) -> np.ndarray:
     tables = np.ascontiguousarray(tables, np.float64)
     native.call("sx_look_up", np.ascontiguousarray(levels), c_int64(levels.shape[1]), tables, out)
     return out
+
+
+def at_least(values: np.ndarray, counts: np.ndarray, least: float) -> np.ndarray:
+    """``counts`` of the colors whose every value ``(3, K)`` is at least ``least``, 0 for all others."""
+    out = np.empty(counts.size, np.int64)
+    values, counts = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(counts, np.int64)
+    native.call("sx_at_least", values, counts, c_int64(counts.size), c_double(least), out)
+    return out
+
+
+def count_between(levels: np.ndarray, counts: np.ndarray, least: np.ndarray, most: np.ndarray) -> int:
+    """Pixels of the colors whose least level is marked in ``least``, bool ``(256,)``, and whose most in ``most``."""
+    levels, counts = np.ascontiguousarray(levels), np.ascontiguousarray(counts, np.int64)
+    return native.call("sx_count_between", levels, counts, c_int64(counts.size), least, most)
 
 
 def project(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -334,18 +369,14 @@ def moments(values: np.ndarray, counts: np.ndarray, about: np.ndarray | None = N
     total = float(counts.sum())
     values, counts = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(counts, np.int64)
     out = np.empty(9)
-
-    def run(point: np.ndarray) -> None:
-        native.call("sx_moments", values, counts, c_int64(counts.size), np.ascontiguousarray(point, np.float64), out)
-
-    run(np.zeros(3) if about is None else about)
+    # About the mean: about a point near it, so that little cancels, and moved.
+    point = values[:, :: 1 + counts.size // 1024].mean(axis=1) if about is None else np.asarray(about, np.float64)
+    native.call("sx_moments", values, counts, c_int64(counts.size), point, out)
     mean = out[:3] / total
-    if about is None:
-        run(mean)
     second = np.empty((3, 3))
     second[np.triu_indices(3)] = out[3:] / total
     second.T[np.triu_indices(3)] = out[3:] / total
-    return mean, second
+    return mean, second - np.outer(mean - point, mean - point) if about is None else second
 
 
 def lasso_moments(

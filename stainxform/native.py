@@ -133,7 +133,8 @@ def _find() -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(spec.origin)
         library.sx_selected.restype = c_char_p
-        library.sx_histogram_count.restype = c_int64
+        for name in ("sx_histogram_count", "sx_sum", "sx_count_between"):
+            getattr(library, name).restype = c_int64
     except (OSError, AttributeError):  # of another platform, or another version
         return None
     for name, count in {"sx_histogram_count": 2, "sx_select": 1}.items():
@@ -141,6 +142,7 @@ def _find() -> ctypes.CDLL | None:
     for name in (
         "sx_histogram_take",
         "sx_look_up",
+        "sx_at_least",
         "sx_project",
         "sx_lab_of_levels",
         "sx_moments",

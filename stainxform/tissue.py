@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
+from stainxform import kernels, native
 from stainxform.color import Planes, namespace
 from stainxform.histogram import ColorHistogram
 from stainxform.images import Image, ValueRange, as_numpy, check_image, read_planes
@@ -44,18 +47,21 @@ def tissue_fraction(histogram: ColorHistogram) -> float:
     """Fraction of pixels that are tissue; 0 for an empty image."""
     if not histogram.total:
         return 0.0
-    return float((histogram.counts * _tissue(histogram)).sum() / histogram.total)
+    return _tissue_pixels(histogram) / histogram.total
 
 
-def _tissue(histogram: ColorHistogram) -> np.ndarray:
-    """Tissue mask ``(K,)``. It depends on the least and the most of three levels only, so a table serves."""
-    if histogram.levels is None:
-        return np.asarray(tissue_planes(histogram.colors))
+def _tissue_pixels(histogram: ColorHistogram) -> int:
+    if histogram.levels is None or not native.active():
+        return int(histogram.counts[tissue_planes(histogram.colors)].sum())
+    return kernels.count_between(histogram.levels, histogram.counts, *_tables())
+
+
+@lru_cache(maxsize=1)
+def _tables() -> tuple[np.ndarray, np.ndarray]:
+    """Tissue depends on the least and the most of three levels only: for which levels the rule holds."""
     ramp = np.arange(256) / 255.0
-    low_enough = tissue_planes(np.stack([ramp, np.ones(256), np.ones(256)]))
-    high_enough = tissue_planes(np.stack([ramp, np.zeros(256), np.zeros(256)]))
-    least, most = histogram.levels.min(axis=0), histogram.levels.max(axis=0)
-    return np.asarray(low_enough[least] & high_enough[most])
+    least = tissue_planes(np.stack([ramp, np.ones(256), np.ones(256)]))
+    return least, tissue_planes(np.stack([ramp, np.zeros(256), np.zeros(256)]))
 
 
 def is_blank(histogram: ColorHistogram, min_tissue: float = MIN_TISSUE) -> bool:

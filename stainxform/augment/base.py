@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 from stainxform.augment.presets import PRESETS
 from stainxform.blank import OnBlank, check_on_blank, each_unless_blank
 from stainxform.errors import ParameterError
-from stainxform.histogram import ColorHistogram
+from stainxform.histogram import ColorHistogram, PixelHistogram
 from stainxform.images import Image, ValueRange, check_image
 from stainxform.maps import ColorMap
 
@@ -113,7 +113,7 @@ class Augmentation(ABC):
             return self.color_map(draw).apply(image, spec)
 
         def augment(one: Image) -> Image:
-            return self.color_map(draw, ColorHistogram.of(one, spec)).apply(one, spec)
+            return self.color_map(draw, PixelHistogram(one, spec)).apply(one, spec)
 
         return each_unless_blank(image, on_blank, augment)
 

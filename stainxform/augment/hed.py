@@ -10,7 +10,7 @@ import numpy as np
 from stainxform.augment.base import Augmentation, Draw, Interval, Rng, draw_each, per_stain
 from stainxform.augment.spaces import Concentrations, ReversibleDensity
 from stainxform.color import ColorSpace, Planes, namespace
-from stainxform.histogram import ColorHistogram, weighted_moments
+from stainxform.histogram import ColorHistogram
 from stainxform.maps import ChannelAffineMap, ColorMap, IdentityMap
 from stainxform.references import REFERENCES
 
@@ -88,12 +88,7 @@ class HED(Augmentation):
     def color_map(self, draw: Draw, histogram: ColorHistogram | None = None) -> ColorMap:
         """The map of a draw; the identity for an image outside the cutoff."""
         histogram = self._colors(histogram)
-        if not histogram.total or not self.cutoff[0] <= mean_level(histogram) <= self.cutoff[1]:
+        if not histogram.total or not self.cutoff[0] <= histogram.mean <= self.cutoff[1]:
             return IdentityMap()
         scale, shift = ([draw[f"{kind}_{stain}"] for stain in _STAINS] for kind in ("sigma", "bias"))
         return ChannelAffineMap(DEFINITIONS[self.definition], 1 + np.array(scale), np.array(shift))
-
-
-def mean_level(histogram: ColorHistogram) -> float:
-    """Mean over pixels and channels, in [0, 1]."""
-    return float(weighted_moments(np.ascontiguousarray(histogram.colors), histogram.counts)[0].mean())

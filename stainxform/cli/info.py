@@ -74,8 +74,8 @@ def _model_facts(path: Path) -> list[tuple[str, object]]:
 
 
 def _system_facts() -> list[tuple[str, object]]:
-    from stainxform._version import __version__
     from stainxform import native
+    from stainxform._version import __version__
     from stainxform.cli.batch import available_cpus
 
     kernels = f"{native.active() or 'off'} (this machine has {', '.join(native.available())})"

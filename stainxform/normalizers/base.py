@@ -84,7 +84,7 @@ class Normalizer(ABC):
         NotEnoughTissueError : too little tissue to estimate from.
         """
         spec = check_image(image, value_range, channel_axis)
-        return self._checked_map(image, spec)
+        return self._checked_map(image, spec)[0]
 
     def map_for_tiles(self, tiles: Any) -> ImageMap:
         """The one map for a slide or a center, estimated from its tiles or a sample of them.
@@ -129,12 +129,17 @@ class Normalizer(ABC):
         """
         check_on_blank(on_blank)
         spec = check_image(image, value_range, channel_axis)
-        return each_unless_blank(image, on_blank, lambda one: self._checked_map(one, spec).apply(one, spec))
 
-    def _checked_map(self, image: Image, spec: ImageSpec) -> ImageMap:
+        def normalize(one: Image) -> Image:
+            color_map, histogram = self._checked_map(one, spec)
+            return color_map.apply(one, spec, histogram.levels)
+
+        return each_unless_blank(image, on_blank, normalize)
+
+    def _checked_map(self, image: Image, spec: ImageSpec) -> tuple[ImageMap, ColorHistogram]:
         histogram = ColorHistogram.of(image, spec)
         self._check_tissue(histogram)
-        return self._map_for(image, spec, histogram)
+        return self._map_for(image, spec, histogram), histogram
 
     def _check_tissue(self, histogram: ColorHistogram) -> None:
         if is_blank(histogram, self.min_tissue):

@@ -11,7 +11,7 @@ import numpy as np
 
 from stainxform.color import STAINTOOLS_DENSITY, STAINTOOLS_LIGHTEST, CIELab, OpticalDensity
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
-from stainxform.histogram import ColorHistogram
+from stainxform.histogram import ColorHistogram, at_least
 from stainxform.maps import ColorMap, NonnegativeStainMap, StainMatrixMap
 from stainxform.normalizers.base import PointwiseNormalizer, array_of, pooled_histogram
 from stainxform.references import REFERENCES
@@ -150,15 +150,18 @@ class Macenko(PointwiseNormalizer):
     def _estimate(self, histogram: ColorHistogram) -> tuple[np.ndarray, np.ndarray]:
         definition = DEFINITIONS[self.definition]
         od = histogram.values(definition.space)
-        stained = histogram.counts * self._stained(histogram, od)
+        stained = self._stained(histogram, od)
         stain_matrix = macenko_stain_matrix(od, stained, alpha=self.alpha, centered=definition.centered)
         return stain_matrix, robust_maxima(self._separation(stain_matrix)(od), histogram.counts)
 
     def _stained(self, histogram: ColorHistogram, od: np.ndarray) -> np.ndarray:
+        """How many stained pixels have each color, ``(K,)``."""
         definition = DEFINITIONS[self.definition]
         if definition.lightest is not None:
-            return np.asarray(histogram.values(CIELab())[0] < definition.lightest)
-        return np.asarray(od.min(axis=0) >= (definition.beta if self.beta is None else self.beta))
+            return histogram.counts * (histogram.values(CIELab())[0] < definition.lightest)
+        beta = definition.beta if self.beta is None else self.beta
+        assert beta is not None
+        return at_least(od, histogram.counts, beta)
 
     def _separation(self, stain_matrix: np.ndarray) -> LeastSquares | NonnegativeLasso:
         penalty = DEFINITIONS[self.definition].penalty

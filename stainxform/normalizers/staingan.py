@@ -38,7 +38,7 @@ class GeneratorMap(ImageMap):
 
     net: Generator
 
-    def apply(self, image: Image, spec: ImageSpec) -> Image:
+    def apply(self, image: Image, spec: ImageSpec, levels: np.ndarray | None = None) -> Image:
         """Translate each image, on its own device (numpy: on that of the network). No gradient flows to the image."""
         home = next(self.net.parameters()).device
         device = image.device if is_tensor(image) and image.device.type != "cpu" else home

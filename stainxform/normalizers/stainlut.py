@@ -47,7 +47,7 @@ class ContextMap(ImageMap):
     encoder: Encoder
     gray_weights: tuple[float, float, float]
 
-    def apply(self, image: Image, spec: ImageSpec) -> Image:
+    def apply(self, image: Image, spec: ImageSpec, levels: np.ndarray | None = None) -> Image:
         """Colorize each image on its own device (numpy: on that of the network). No gradient flows to the image."""
         return each_image(image, lambda one: self._apply_to_one(one, spec))
 
