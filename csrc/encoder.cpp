@@ -21,7 +21,6 @@ using sx::CHANNELS;
 using sx::edge;
 using sx::Sums;
 
-constexpr double FAR = 4;  // deviations
 constexpr int BAND = 16;  // rows whose sums are added up by themselves, so that no split over threads changes them
 
 // Memory for rows of activations, of which a kernel only writes the pixels.
@@ -92,16 +91,29 @@ private:
     std::vector<int64_t> held_;
 };
 
-// All rows of a layer.
+// All rows of a layer, in a buffer that the next layer is written into two rows further up: a row is overwritten when the
+// last of the three that need it is done. Copies stand in for the rows that the thread of the rows below overwrites.
 class Stored : public Rows {
 public:
-    Stored(const Buffer& buffer, const Shape& shape, const void* zeros) : buffer_(buffer), shape_(shape), zeros_(zeros) {}
-    const void* row(int64_t y) override { return y < 0 || y >= shape_.rows ? zeros_ : buffer_.data() + y * shape_.stride; }
+    static constexpr int SHIFT = 2;
+
+    Stored(const Buffer& buffer, const Shape& shape, int offset, int64_t end, const void* zeros)
+        : data_(buffer.data() + offset * shape.stride), shape_(shape), zeros_(zeros), kept_from_(end - SHIFT),
+          kept_(end < shape.rows ? (SHIFT + 1) * shape.stride : 1) {
+        if (end < shape.rows) std::memcpy(kept_.data(), data_ + kept_from_ * shape.stride, (SHIFT + 1) * shape.stride);
+    }
+    const void* row(int64_t y) override {
+        if (y < 0 || y >= shape_.rows) return zeros_;
+        if (y >= kept_from_ && kept_from_ + SHIFT < shape_.rows) return kept_.data() + (y - kept_from_) * shape_.stride;
+        return data_ + y * shape_.stride;
+    }
 
 private:
-    const Buffer& buffer_;
+    const char* data_;
     const Shape shape_;
     const void* zeros_;
+    const int64_t kept_from_;
+    Buffer kept_;
 };
 
 class FirstLayer : public Layer {
@@ -160,7 +172,7 @@ private:
 
 // Of what is stored, after the subtraction of its center: y = scale (x - mean) + shift.
 struct Normalization {
-    double scale[CHANNELS], mean[CHANNELS], shift[CHANNELS], deviation[CHANNELS];
+    double scale[CHANNELS], mean[CHANNELS], shift[CHANNELS];
 };
 
 float rounded(double x, const sx::EncoderRows& kernels) {
@@ -181,11 +193,26 @@ bool inside(int tap, int row_edge, int column_edge) {
 
 double leaky(double x) { return x > 0 ? x : 0.2 * x; }
 
+// The mean LeakyReLU of a layer if its input were the same everywhere: by the number of pixels at each border.
+double mean_of_flat(const Shape& shape, double bias, const double part[9]) {
+    const auto count = [](int64_t size, int edges) {
+        return (double)(edges == 0 ? (size > 2 ? size - 2 : 0) : edges == 3 ? size == 1 : size > 1);
+    };
+    double mean = 0;
+    for (int row = 0; row < 4; row++)
+        for (int column = 0; column < 4; column++) {
+            double sum = bias;
+            for (int tap = 0; tap < 9; tap++)
+                if (inside(tap, row, column)) sum += part[tap];
+            mean += count(shape.rows, row) * count(shape.columns, column) * leaky(sum);
+        }
+    return mean / ((double)shape.rows * (double)shape.columns);
+}
+
 Normalization of_statistics(const SxEncoder& net, int layer, const double* mean, const double* variance) {
     Normalization result;
     for (int c = 0; c < CHANNELS; c++) {
-        result.deviation[c] = std::sqrt(variance[c] + (double)net.epsilon);
-        result.scale[c] = net.gain[layer * CHANNELS + c] / result.deviation[c];
+        result.scale[c] = net.gain[layer * CHANNELS + c] / std::sqrt(variance[c] + (double)net.epsilon);
         result.mean[c] = mean[c];
         result.shift[c] = net.shift[layer * CHANNELS + c];
     }
@@ -211,42 +238,41 @@ Normalization of_network(const SxEncoder& net, int layer) {
     return of_statistics(net, layer, mean, variance);
 }
 
-void fold(const SxEncoder& net, double mean_level, sx::First& layer) {
+void fold(const SxEncoder& net, double mean_level, const Shape& shape, sx::First& layer) {
     for (int c = 0; c < CHANNELS; c++) {
-        double sum = layer.bias[c] = net.biases[c];
+        double flat[9];
         for (int tap = 0; tap < 9; tap++) {
             const double weight = net.first[tap * CHANNELS + c] / 255.0;
             layer.weight[tap][c] = (float)weight;
-            sum += weight * mean_level;
+            flat[tap] = weight * mean_level;
         }
-        layer.center[c] = net.mean ? net.mean[c] : (float)leaky(sum);
+        layer.bias[c] = net.biases[c];
+        layer.center[c] = net.mean ? net.mean[c] : (float)mean_of_flat(shape, net.biases[c], flat);
     }
 }
 
-void fold(const SxEncoder& net, int number, const Normalization& in, const sx::EncoderRows& kernels, sx::Middle& layer) {
-    double part[9][CHANNELS] = {};  // of the bias, by tap
-    double center[CHANNELS];
+void fold(const SxEncoder& net, int number, const Normalization& in, const Shape& shape, const sx::EncoderRows& kernels,
+          sx::Middle& layer) {
     const float* bias = net.biases + (number + 1) * CHANNELS;
-    for (int o = 0; o < CHANNELS; o++) center[o] = bias[o];
-    for (int tap = 0; tap < 9; tap++)
-        for (int i = 0; i < CHANNELS; i++)
-            for (int o = 0; o < CHANNELS; o++) {
+    for (int o = 0; o < CHANNELS; o++) {
+        double part[9] = {}, flat[9] = {};  // of the bias, by tap; of the mean
+        for (int tap = 0; tap < 9; tap++)
+            for (int i = 0; i < CHANNELS; i++) {
                 const double weight = net.middle[((number * 9 + tap) * CHANNELS + i) * CHANNELS + o];
                 const float folded = rounded(weight * in.scale[i], kernels);
                 layer.weight[tap][i][o] = folded;
-                part[tap][o] += weight * in.shift[i] - folded * in.mean[i];
-                center[o] += weight * in.shift[i];
+                part[tap] += weight * in.shift[i] - folded * in.mean[i];
+                flat[tap] += weight * in.shift[i];
             }
-    for (int row = 0; row < 4; row++)
-        for (int column = 0; column < 4; column++)
-            for (int o = 0; o < CHANNELS; o++) {
+        for (int row = 0; row < 4; row++)
+            for (int column = 0; column < 4; column++) {
                 double sum = bias[o];
                 for (int tap = 0; tap < 9; tap++)
-                    if (inside(tap, row, column)) sum += part[tap][o];
+                    if (inside(tap, row, column)) sum += part[tap];
                 layer.bias[row][column][o] = (float)sum;
             }
-    for (int o = 0; o < CHANNELS; o++)
-        layer.center[o] = net.mean ? net.mean[(number + 1) * CHANNELS + o] : (float)leaky(center[o]);
+        layer.center[o] = net.mean ? net.mean[(number + 1) * CHANNELS + o] : (float)mean_of_flat(shape, bias[o], flat);
+    }
     kernels.pack(layer);
 }
 
@@ -290,79 +316,67 @@ public:
     }
 
 private:
-    // Calls work(stages of this thread, first row, end) with what build made for each thread beforehand.
+    // Calls work(stages of this thread, band, first row, end), with the stages that build(end of the thread's rows) made
+    // beforehand.
     template <class Build, class Work>
     void pass(Build build, Work work) {
-        std::vector<decltype(build())> stages;
-        for (int part = 0; part < parts_; part++) stages.push_back(build());
+        std::vector<decltype(build((int64_t)0))> stages;
+        for (int64_t part = 0; part < parts_; part++) stages.push_back(build(end_of(bands_ * (part + 1) / parts_ - 1)));
         sx::split(bands_, parts_, [&](int part, int64_t first, int64_t last) {
-            for (int64_t band = first; band < last; band++) {
-                const int64_t end = (band + 1) * BAND;
-                work(*stages[part], band, band * BAND, end < shape_.rows ? end : shape_.rows);
-            }
+            for (int64_t band = first; band < last; band++) work(*stages[part], band, band * BAND, end_of(band));
         });
     }
 
-    // Runs the pass of a layer and returns its normalization. Where the center turns out to be far from the mean, as in
-    // images of a few pixels, which are mostly border, the pass is repeated about the mean.
-    template <class Pass>
-    Normalization normalized(int number, float* center, Pass pass) {
-        for (int again = 0;; again++) {
-            pass();
-            const Normalization found = of_sums(net_, number, sums_, (double)shape_.rows * (double)shape_.columns);
-            bool far = false;
-            for (int c = 0; c < CHANNELS; c++) far |= std::fabs(found.mean[c]) > FAR * found.deviation[c];
-            if (!far || again) return found;
-            for (int c = 0; c < CHANNELS; c++) center[c] += (float)found.mean[c];
-        }
+    int64_t end_of(int64_t band) const { return (band + 1) * BAND < shape_.rows ? (band + 1) * BAND : shape_.rows; }
+
+    Normalization statistics(int layer) const {
+        return of_sums(net_, layer, sums_, (double)shape_.rows * (double)shape_.columns);
     }
 
     void by_layers(float* context) {
-        fold(net_, mean_level(), first_);
-        const Normalization of_first = normalized(0, first_.center, [&] {
-            pass([&] { return std::make_unique<FirstLayer>(gray_, shape_, kernels_, first_); },
-                 [&](FirstLayer& layer, int64_t band, int64_t y, int64_t end) {
-                     sums_[band] = {};
-                     for (; y < end; y++) layer.make(y, nullptr, &sums_[band]);
-                 });
-        });
+        fold(net_, mean_level(), shape_, first_);
+        pass([&](int64_t) { return std::make_unique<FirstLayer>(gray_, shape_, kernels_, first_); },
+             [&](FirstLayer& layer, int64_t band, int64_t y, int64_t end) {
+                 sums_[band] = {};
+                 for (; y < end; y++) layer.make(y, nullptr, &sums_[band]);
+             });
+        const Normalization of_first = statistics(0);
         Normalization normalization = of_first;
 
-        const size_t bytes = shape_.rows * shape_.stride;
-        const Buffer even(bytes), odd(bytes);
         struct FromGray {
             FirstLayer first;
             Ring ring;
             MiddleLayer layer;
-            FromGray(Encoder& e)
+            explicit FromGray(Encoder& e)
                 : first(e.gray_, e.shape_, e.kernels_, e.first_), ring(first, e.shape_, 4, e.kernels_, e.zeros_.data()),
                   layer(ring, e.shape_, e.kernels_, e.middle_[0]) {}
         };
         struct FromMemory {
             Stored in;
             MiddleLayer layer;
-            FromMemory(Encoder& e, const Buffer& from, int number)
-                : in(from, e.shape_, e.zeros_.data()), layer(in, e.shape_, e.kernels_, e.middle_[number]) {}
+            FromMemory(Encoder& e, const Buffer& buffer, int number, int offset, int64_t end)
+                : in(buffer, e.shape_, offset, end, e.zeros_.data()),
+                  layer(in, e.shape_, e.kernels_, e.middle_[number]) {}
         };
-        const auto store = [&](const Buffer& to) {
-            return [&](auto& stages, int64_t band, int64_t y, int64_t end) {
+        const Buffer buffer((shape_.rows + 2 * Stored::SHIFT) * shape_.stride);
+        for (int number = 0; number < 3; number++) {
+            fold(net_, number, normalization, shape_, kernels_, middle_[number]);
+            const int offset = (2 - number) * Stored::SHIFT;
+            const auto store = [&](auto& stages, int64_t band, int64_t y, int64_t end) {
                 sums_[band] = {};
                 for (; y < end; y++) {
-                    char* row = to.data() + y * shape_.stride;
+                    char* row = buffer.data() + (y + offset) * shape_.stride;
                     Ring::close(row, shape_, kernels_);
                     stages.layer.make(y, row, &sums_[band]);
                 }
             };
-        };
-        for (int number = 0; number < 3; number++) {
-            fold(net_, number, normalization, kernels_, middle_[number]);
-            const Buffer &from = number % 2 ? even : odd, &to = number % 2 ? odd : even;
-            normalization = normalized(number + 1, middle_[number].center, [&] {
-                if (number == 0)
-                    pass([&] { return std::make_unique<FromGray>(*this); }, store(to));
-                else
-                    pass([&] { return std::make_unique<FromMemory>(*this, from, number); }, store(to));
-            });
+            if (number == 0)
+                pass([&](int64_t) { return std::make_unique<FromGray>(*this); }, store);
+            else
+                pass([&](int64_t end) {
+                    return std::make_unique<FromMemory>(*this, buffer, number, offset + Stored::SHIFT, end);
+                }, store);
+            normalization = statistics(number + 1);
         }
 
         fold(net_, normalization, of_first, kernels_, last_);
@@ -370,19 +384,20 @@ private:
             Stored fourth;
             FirstLayer layer;
             Ring first;
-            Ends(Encoder& e, const Buffer& from)
-                : fourth(from, e.shape_, e.zeros_.data()), layer(e.gray_, e.shape_, e.kernels_, e.first_),
-                  first(layer, e.shape_, 4, e.kernels_, e.zeros_.data()) {}
+            Ends(Encoder& e, const Buffer& buffer)
+                : fourth(buffer, e.shape_, 0, e.shape_.rows, e.zeros_.data()),
+                  layer(e.gray_, e.shape_, e.kernels_, e.first_), first(layer, e.shape_, 4, e.kernels_, e.zeros_.data()) {}
         };
-        pass([&] { return std::make_unique<Ends>(*this, even); },
+        pass([&](int64_t) { return std::make_unique<Ends>(*this, buffer); },
              [&](Ends& stages, int64_t, int64_t y, int64_t end) {
                  for (; y < end; y++) finish(stages.fourth, stages.first, y, context);
              });
     }
 
     void at_once(float* context) {
-        fold(net_, 0, first_);
-        for (int number = 0; number < 3; number++) fold(net_, number, of_network(net_, number), kernels_, middle_[number]);
+        fold(net_, 0, shape_, first_);
+        for (int number = 0; number < 3; number++)
+            fold(net_, number, of_network(net_, number), shape_, kernels_, middle_[number]);
         fold(net_, of_network(net_, 3), of_network(net_, 0), kernels_, last_);
         struct Chain {
             FirstLayer one;
@@ -399,7 +414,7 @@ private:
                   three(second, e.shape_, e.kernels_, e.middle_[1]), third(three, e.shape_, 4, e.kernels_, e.zeros_.data()),
                   four(third, e.shape_, e.kernels_, e.middle_[2]), fourth(four, e.shape_, 4, e.kernels_, e.zeros_.data()) {}
         };
-        pass([&] { return std::make_unique<Chain>(*this); },
+        pass([&](int64_t) { return std::make_unique<Chain>(*this); },
              [&](Chain& chain, int64_t, int64_t y, int64_t end) {
                  for (; y < end; y++) finish(chain.fourth, chain.first, y, context);
              });
