@@ -12,12 +12,14 @@ Without ``--train`` and ``--tiles``: generated tissue. For quiet numbers pin it:
 from __future__ import annotations
 
 import argparse
+import copy
 import ctypes
 import json
 import platform
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -165,6 +167,17 @@ def peak_memory(run: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> f
     return (status("VmHWM") - before) / (image.size / 3)
 
 
+def stretched(model: StainLUT, tile: np.ndarray, levels: float = 64) -> StainLUT:
+    """The model with LUTs whose context slices are further apart: the context moves a color by up to ``levels``."""
+    net = copy.deepcopy(model.net)
+    color_map = model.map_for(tile)
+    assert isinstance(color_map, ContextMap)
+    span = float((color_map.table.amax(1) - color_map.table.amin(1)).max()) * 255
+    middle = net.luts.mean(2, keepdim=True)
+    net.luts.data = middle + (net.luts - middle) * (levels / span)
+    return replace(model, net=net)
+
+
 def accuracy(models: dict[str, StainLUT], tiles: list[np.ndarray]) -> list[dict]:
     """Absolute differences in 8-bit levels over all pixels and channels of all tiles."""
     records = []
@@ -270,6 +283,7 @@ def main() -> None:
             arguments.train or ours, steps=arguments.steps, validate_every=arguments.steps, encoder_norm=norm,
             color_randomization=False, device="cpu",
         )  # fmt: skip
+    models["instance, stretched"] = stretched(models["instance"], tiles[0])
     found: dict = {"accuracy": accuracy(models, tiles)}
     untrained = {
         "instance": StainLUT(net=StainLUTNet()),
