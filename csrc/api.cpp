@@ -5,33 +5,70 @@
 
 #include <cstring>
 
+#if defined(SX_AMX)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "api.h"
 #include "threads.h"
 
 namespace {
 
+// An instruction set, and what there is for it.
+struct Level {
+    const char* name;
+    bool (*present)();
+    const sx::Kernels* kernels;
+    const sx::EncoderRows *exact, *fast;
+};
+
+bool has_baseline() { return true; }
+
 #if defined(SX_X86)
-bool has(const sx::Kernels& kernels) {
+bool has_avx2() {
     __builtin_cpu_init();
-    if (&kernels == &sx::AVX512)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    if (&kernels == &sx::AVX2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    return true;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
-const sx::Kernels* const ALL[] = {&sx::AVX512, &sx::AVX2, &sx::BASELINE};
-#else
-bool has(const sx::Kernels&) { return true; }
-const sx::Kernels* const ALL[] = {&sx::BASELINE};
+
+bool has_avx512() {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
 #endif
 
-const sx::Kernels* best() {
-    for (const auto* kernels : ALL)
-        if (has(*kernels)) return kernels;
-    return &sx::BASELINE;
+#if defined(SX_AMX)
+// Linux grants tiles to processes that ask for them.
+bool has_amx() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!has_avx512() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 24 & 1) || !(d >> 22 & 1)) return false;
+    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a >> 5 & 1)) return false;  // AVX512_BF16
+    constexpr int REQUEST = 0x1023, TILE_DATA = 18;
+    return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+}
+#endif
+
+const Level ALL[] = {
+#if defined(SX_AMX)
+    {"amx", has_amx, &sx::AVX512, &sx::ENCODER_AVX512, &sx::ENCODER_AMX},
+#endif
+#if defined(SX_X86)
+    {"avx512", has_avx512, &sx::AVX512, &sx::ENCODER_AVX512, &sx::ENCODER_AVX512},
+    {"avx2", has_avx2, &sx::AVX2, &sx::ENCODER_AVX2, &sx::ENCODER_AVX2},
+#endif
+    {"baseline", has_baseline, &sx::BASELINE, &sx::ENCODER_BASELINE, &sx::ENCODER_BASELINE},
+};
+
+const Level* best() {
+    for (const Level& level : ALL)
+        if (level.present()) return &level;
+    return nullptr;  // never: the last one is always there
 }
 
-const sx::Kernels* selected = best();
+const Level* level = best();
+const sx::Kernels* selected = level->kernels;
 
 // Rows that follow each other without a gap are one long row: blocks then are full.
 SxView joined(SxView view) {
@@ -56,18 +93,20 @@ namespace sx {
 const Kernels& current() { return *selected; }
 
 int64_t blocks_of(const SxView& image) { return image.rows * ((image.columns + BLOCK - 1) / BLOCK); }
+const EncoderRows* encoder_rows(bool fast) { return fast ? level->fast : level->exact; }
 }  // namespace sx
 
 int32_t sx_select(const char* name) {
-    for (const auto* kernels : ALL)
-        if (!std::strcmp(kernels->name, name) && has(*kernels)) {
-            selected = kernels;
+    for (const Level& other : ALL)
+        if (!std::strcmp(other.name, name) && other.present()) {
+            level = &other;
+            selected = level->kernels;
             return 1;
         }
     return 0;
 }
 
-const char* sx_selected() { return selected->name; }
+const char* sx_selected() { return level->name; }
 
 #define SX_MAP(entry, type, kernel)                                                                              \
     int32_t entry(const SxView* src, const SxView* dst, const sx::type* map, int32_t threads) {                  \

@@ -1,5 +1,6 @@
 // What Python calls, through ctypes: plain C, so that one build serves every Python and every torch.
 #pragma once
+#include "encoder.h"
 #include "kernels.h"
 
 #if defined(_WIN32)
@@ -21,6 +22,10 @@ SX_API int32_t sx_lut3d(const SxView* src, const SxView* dst, const sx::Lut3D* l
 SX_API int32_t sx_lut4d(const SxView* src, const SxView* dst, const sx::Lut4D* lut, int32_t threads);
 SX_API int32_t sx_gray_lut(const SxView* dst, const sx::GrayLut* lut, int32_t threads);
 SX_API int32_t sx_gray(const SxView* src, const float* weights, uint8_t* out, int32_t threads);
+
+// The context of 8-bit grays; fast: in bfloat16 where the instruction set in use has it.
+SX_API int32_t sx_encode(const uint8_t* gray, int64_t rows, int64_t columns, const SxEncoder* net, int32_t fast,
+                         float* context, int32_t threads);
 
 SX_API int64_t sx_histogram_count(const SxView* image, int32_t threads);
 SX_API void sx_histogram_take(uint8_t* levels, int64_t* counts, int64_t k);

@@ -58,16 +58,21 @@ inline void read_levels(const SxView& view, const Span& at, Levels& out) {
     for (int c = 0; c < 3; c++) std::memset(out.c[c] + at.count, 0, at.padded - at.count);
 }
 
-// Pixels in [0, 1].
+// Pixels in [0, 1]; with EXACT correctly rounded, by division.
+template <bool EXACT = false>
 inline void read_unit(const SxView& view, const Span& at, Planes& out) {
     if (view.type == SX_UINT8) {
         Levels levels;
         read_levels(view, at, levels);
         for (int c = 0; c < 3; c++)
-            for (int i = 0; i < at.padded; i++) out.c[c][i] = (float)levels.c[c][i] * (1.0f / 255.0f);
+            for (int i = 0; i < at.padded; i++)
+                out.c[c][i] = EXACT ? (float)levels.c[c][i] / 255.0f : (float)levels.c[c][i] * (1.0f / 255.0f);
     } else {
         const float low = view.low, scale = view.scale, inverse = 1.0f / scale;
-        const auto unit = [=](float v) { return clamp(v - low, 0.0f, scale) * inverse; };
+        const auto unit = [=](float v) {
+            const float from_low = clamp(v - low, 0.0f, scale);
+            return EXACT ? from_low / scale : from_low * inverse;
+        };
         for (int c = 0; c < 3; c++) {
             const float* p = pointer<float>(view, at, c);
             if (view.column_stride == 4)
@@ -580,14 +585,19 @@ void gray_lut(const SxView& dst, const sx::GrayLut& lut, int64_t first, int64_t 
     }
 }
 
+// Bit for bit what numpy computes in float32: weighted means of levels often lie halfway between two. Each product is a
+// loop of its own, so that it is rounded and not fused with the sum that follows.
 void gray(const SxView& src, const float weights[3], uint8_t* out, int64_t first, int64_t last) {
     Planes x;
-    const float red = weights[0], green = weights[1], blue = weights[2];
     for (int64_t block = first; block < last; block++) {
         const Span at = span_of(src, block);
-        read_unit(src, at, x);
+        read_unit<true>(src, at, x);
+        float *r = x.c[0], *g = x.c[1], *b = x.c[2];
+        for (int c = 0; c < 3; c++)
+            for (int i = 0; i < at.padded; i++) x.c[c][i] *= weights[c];
+        for (int i = 0; i < at.padded; i++) r[i] = ((r[i] + g[i]) + b[i]) * 255.0f;
         uint8_t* p = out + at.row * src.columns + at.column;
-        for (int i = 0; i < at.count; i++) p[i] = to_level(x.c[0][i] * red + x.c[1][i] * green + x.c[2][i] * blue);
+        for (int i = 0; i < at.count; i++) p[i] = (uint8_t)bits_of(clamp(r[i], 0.0f, 255.0f) + 12582912.0f);
     }
 }
 

@@ -27,6 +27,9 @@ _NO_FLOOR = -1e30
 _ALMOST_BLACK = 1e-30
 """Zero has no logarithm."""
 
+ENCODER_WORK = 16
+"""Work of the Encoder on a pixel, in pixels of the fastest kernel."""
+
 
 class Kernel(Protocol):
     """A color map in compiled code."""
@@ -92,6 +95,13 @@ class _Lut4D(Structure):
 
 class _GrayLut(Structure):
     _fields_ = [("table", c_void_p), ("context_nodes", c_int32), ("gray", c_void_p), ("context", c_void_p)]
+
+
+class _Encoder(Structure):
+    _fields_ = [
+        *((name, c_void_p) for name in ("first", "middle", "last", "biases", "gain", "shift", "mean", "variance")),
+        ("last_bias", c_float), ("epsilon", c_float),
+    ]  # fmt: skip
 
 
 class _Mapped:
@@ -249,6 +259,49 @@ def gray_levels(source: np.ndarray, low: float, scale: float, weights: tuple[flo
         "sx_gray", native.view(source, low, scale), np.array(weights, np.float32), out, native.threads_for(out.size)
     )
     return out
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderKernel:
+    """StainLUT's Encoder, gray to context; float32 arrays.
+
+    Parameters
+    ----------
+    first : ``(9, 16)``, the kernel for one gray channel; taps row by row, then outputs.
+    middle : ``(3, 9, 16, 16)``: layer, tap, in, out.
+    last : ``(9, 16)``: tap, in.
+    biases : ``(4, 16)`` of the first and the middle layers.
+    last_bias : of the last layer.
+    gain, shift : ``(4, 16)``, weight and bias of the normalizations.
+    mean, variance : ``(4, 16)`` to normalize with; None: those of the image.
+    epsilon : added to the variance.
+    """
+
+    first: np.ndarray
+    middle: np.ndarray
+    last: np.ndarray
+    biases: np.ndarray
+    last_bias: float
+    gain: np.ndarray
+    shift: np.ndarray
+    mean: np.ndarray | None
+    variance: np.ndarray | None
+    epsilon: float
+
+    def __call__(self, gray: np.ndarray, fast: bool) -> np.ndarray:
+        """Context, float32 ``(H, W)`` in [0, 1], of contiguous uint8 grays ``(H, W)``.
+
+        ``fast`` takes bfloat16 where the instruction set in use has matrix tiles for it. No result depends on the
+        number of threads.
+        """
+        arrays = (self.first, self.middle, self.last, self.biases, self.gain, self.shift, self.mean, self.variance)
+        pointers = (None if array is None else array.ctypes.data for array in arrays)
+        net = _Encoder(*pointers, self.last_bias, self.epsilon)
+        context = np.empty(gray.shape, np.float32)
+        height, width = gray.shape
+        threads = native.threads_for(gray.size * ENCODER_WORK)
+        native.call("sx_encode", gray, c_int64(height), c_int64(width), net, int(fast), context, threads)
+        return context
 
 
 def recolor(

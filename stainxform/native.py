@@ -4,7 +4,7 @@ They are plain C functions in an extension module, called through ctypes, which 
 pointers and strides, so any layout works, and CPU tensors, seen as numpy, too. Threads live for one call.
 
 ``STAINXFORM_NATIVE`` in the environment chooses at import: ``off``, or the name of an instruction set (``baseline``,
-``avx2``, ``avx512``); default: the best the CPU has.
+``avx2``, ``avx512``, ``amx``: the same with matrix tiles for StainLUT); default: the best the CPU has.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from stainxform.errors import ParameterError
 PIXELS_PER_THREAD = 1 << 19
 """A thread costs as much as this many pixels of the fastest kernel."""
 
-VARIANTS = ("avx512", "avx2", "baseline")
+VARIANTS = ("amx", "avx512", "avx2", "baseline")
 
 
 class View(Structure):
@@ -69,7 +69,7 @@ def call(name: str, *arguments: Any) -> int:
     assert _library is not None
     code = getattr(_library, name)(*map(_pass, arguments))
     if code is not None and code < 0:
-        raise MemoryError("there is no memory for a color histogram; process smaller images")
+        raise MemoryError("there is not enough memory for an image of this size; process smaller images")
     return code or 0
 
 

@@ -93,3 +93,13 @@ def test_only_the_nodes_around_the_diagonal_get_a_data_gradient():
     collapse_gray(lut).sum().backward()
     touched = (lut.grad[0, 0] != 0).sum()
     assert touched == 225  # 33 on the diagonal, 6 more corners in each of 32 cells
+
+
+def test_training_works_after_inference_on_luts_of_the_same_size():
+    lut = random_lut(2, 12)
+    with torch.inference_mode():
+        expected = collapse_gray(lut)
+    trained = lut.clone().requires_grad_()
+    collapse_gray(trained).sum().backward()
+    assert torch.equal(collapse_gray(trained).detach(), expected)
+    assert trained.grad.sum() > 0

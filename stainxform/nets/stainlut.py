@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stainxform.kernels import EncoderKernel
 from stainxform.ops.lut4d import collapse_gray, identity_lut4d, lookup_gray, lut4d
 
 PREDICTOR_SIZE = 256
@@ -79,9 +80,12 @@ class Predictor(nn.Module):
         return self.head(self.dropout(x)).flatten(1).to(gray.dtype)
 
 
+EPSILON = 1e-5
+"""Added to the variance by the Encoder's normalizations."""
+
 NORMS: dict[str, Callable[[], nn.Module]] = {
-    "instance": lambda: nn.InstanceNorm2d(16, affine=True),
-    "running": lambda: nn.InstanceNorm2d(16, affine=True, track_running_stats=True),
+    "instance": lambda: nn.InstanceNorm2d(16, EPSILON, affine=True),
+    "running": lambda: nn.InstanceNorm2d(16, EPSILON, affine=True, track_running_stats=True),
     "none": nn.Identity,
 }
 """Normalizations of the Encoder by name; see :class:`StainLUTNet`."""
@@ -105,6 +109,34 @@ class Encoder(nn.Module):
         for conv, norm in zip(self.convs, self.norms[1:]):
             x = norm(F.leaky_relu(conv(x), 0.2))
         return torch.sigmoid(self.last(self.dropout(x + first)).to(gray.dtype))
+
+    def kernel(self) -> EncoderKernel:
+        """The same in compiled code, with the weights as they are now; dropout is off. For weights on the CPU."""
+
+        def of_norms(name: str, without: float) -> np.ndarray:
+            if self.norm == "none":
+                return np.full((4, 16), without, np.float32)
+            return _array(torch.stack([getattr(norm, name) for norm in self.norms]))
+
+        fixed = self.norm != "instance"
+        return EncoderKernel(
+            first=_array(self.first.weight.sum(1).flatten(1).t()),
+            middle=_array(
+                torch.stack([conv.get_parameter("weight").flatten(2).permute(2, 1, 0) for conv in self.convs])
+            ),
+            last=_array(self.last.weight[0].flatten(1).t()),
+            biases=_array(torch.stack([conv.get_parameter("bias") for conv in (self.first, *self.convs)])),
+            last_bias=float(self.last.get_parameter("bias").detach()),
+            gain=of_norms("weight", 1),
+            shift=of_norms("bias", 0),
+            mean=of_norms("running_mean", 0) if fixed else None,
+            variance=of_norms("running_var", 1) if fixed else None,
+            epsilon=0.0 if self.norm == "none" else EPSILON,
+        )
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(values.detach().numpy(), np.float32)
 
 
 class StainLUTNet(nn.Module):

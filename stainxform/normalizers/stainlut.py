@@ -7,7 +7,7 @@ npj Digital Medicine 2025, doi 10.1038/s41746-025-02196-8. No official code is p
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,11 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stainxform import native
 from stainxform._optional import is_tensor
 from stainxform.color import GRAY_WEIGHTS
 from stainxform.errors import ParameterError
 from stainxform.histogram import ColorHistogram
 from stainxform.images import Image, ImageSpec, as_numpy, each_image, like, read_planes, write_planes
+from stainxform.kernels import gray_levels as native_gray_levels
+from stainxform.kernels import gray_lut
 from stainxform.maps import ImageMap
 from stainxform.nets.stainlut import NORMS, PREDICTOR_NORMS, Encoder, StainLUTNet, gray_levels
 from stainxform.normalizers.network import NetworkNormalizer
@@ -31,6 +34,9 @@ from stainxform.train.stainlut import ColorRandomization, Rates, train_stainlut
 GRAYS: dict[str, tuple[float, float, float]] = {"bt601": GRAY_WEIGHTS, "mean": (1 / 3, 1 / 3, 1 / 3)}
 """Named gray weights. The paper says grayscale; the mean of the channels transferred best between two scanners."""
 
+INFERENCE = ("exact", "fast")
+"""How the context is computed on a CPU, see :class:`StainLUT`."""
+
 
 @dataclass(frozen=True, eq=False)
 class ContextMap(ImageMap):
@@ -41,11 +47,13 @@ class ContextMap(ImageMap):
     table : float32 tensor ``(3, K, 256)``, the fused LUT on the gray diagonal.
     encoder : the network that gives the context of each pixel.
     gray_weights : weights of red, green and blue.
+    inference : "exact" or "fast", see StainLUT.
     """
 
     table: Tensor
     encoder: Encoder
     gray_weights: tuple[float, float, float]
+    inference: str = "exact"
 
     def apply(self, image: Image, spec: ImageSpec, levels: np.ndarray | None = None) -> Image:
         """Colorize each image on its own device (numpy: on that of the network). No gradient flows to the image."""
@@ -53,20 +61,46 @@ class ContextMap(ImageMap):
 
     def _apply_to_one(self, image: Image, spec: ImageSpec) -> Image:
         device = image.device if is_tensor(image) and image.device.type != "cpu" else self.table.device
-        gray = image_gray(image, spec, self.gray_weights).to(device)
-        encoder = self.encoder if device == self.table.device else copy.deepcopy(self.encoder).to(device)
+        gray = image_gray(image, spec, self.gray_weights)
+        pixels = as_numpy(image[..., :0])
+        result = np.empty(tuple(image.shape), pixels.dtype)
+        target = np.moveaxis(result, spec.channel_axis, 0)
+        if native.active() and device.type == "cpu" and gray.numel():
+            self._look_up(gray[0, 0].numpy(), target, spec)
+        else:
+            write_planes(self._colors(gray.to(device)).cpu().numpy(), target, spec)
+        return like(result, image)
+
+    def _colors(self, gray: Tensor) -> Tensor:
+        """Colors ``(3, H, W)`` by torch, on the device of the gray image."""
+        here = gray.device == self.table.device
+        encoder = self.encoder if here else copy.deepcopy(self.encoder).to(gray.device)
         with torch.inference_mode():
             context = encoder(gray.to(torch.float32) / 255)
-            colors = lookup_gray(self.table.to(device), gray[0, 0], context[0, 0])
-        result = np.empty(tuple(image.shape), as_numpy(image[..., :0]).dtype)
-        write_planes(colors.cpu().numpy(), np.moveaxis(result, spec.channel_axis, 0), spec)
-        return like(result, image)
+            return lookup_gray(self.table.to(gray.device), gray[0, 0], context[0, 0])
+
+    def _look_up(self, gray: np.ndarray, target: np.ndarray, spec: ImageSpec) -> None:
+        """The same in compiled code, into pixels ``(3, H, W)``."""
+        context = self.encoder.kernel()(gray, fast=self.inference == "fast")
+        channels, nodes, levels = self.table.shape
+        table = np.zeros((levels, nodes, channels + 1), np.float32)
+        table[..., :channels] = self.table.permute(2, 1, 0).numpy()
+        if native.takes(target):
+            gray_lut(table, gray, context, target, spec.low, spec.scale)
+            return
+        planes = np.empty(target.shape, np.float32)
+        gray_lut(table, gray, context, planes, 0.0, 1.0)
+        write_planes(planes, target, spec)
 
 
 def image_gray(image: Image, spec: ImageSpec, weights: tuple[float, float, float]) -> Tensor:
     """8-bit gray of one image as a uint8 tensor ``(1, 1, H, W)`` on the CPU."""
-    planes = read_planes(np.moveaxis(as_numpy(image), spec.channel_axis, 0), spec)
-    return torch.from_numpy(gray_levels(planes, weights))[None, None]
+    pixels = np.moveaxis(as_numpy(image), spec.channel_axis, 0)
+    if native.takes(pixels.dtype) and pixels.size:
+        gray = native_gray_levels(pixels, spec.low, spec.scale, weights)
+    else:
+        gray = gray_levels(read_planes(pixels, spec), weights)
+    return torch.from_numpy(gray)[None, None]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -81,16 +115,25 @@ class StainLUT(NetworkNormalizer):
     net : the trained network, in eval mode.
     gray : "mean" of the channels (default), "bt601", or three weights that sum to 1.
     training : numbers of the best validation (``score``: PSNR in dB, ``step``).
+    inference : "exact": float32, what training saw. "fast": the Encoder in bfloat16 on CPUs with AMX, a level or two
+        off (measured in ``docs/methods/stainlut.md``); the same as "exact" on others, on GPUs and without the compiled
+        kernels. Kept in the model file.
     """
 
     net: StainLUTNet
     gray: str | tuple[float, float, float] = "mean"
+    inference: str = "exact"
 
     method: ClassVar[str] = "stainlut"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         gray_weights_of(self.gray)
+        _check_inference(self.inference)
+
+    def with_inference(self, inference: str) -> Self:
+        """A copy, with the same network, that computes the context "exact" or "fast", see the class."""
+        return replace(self, inference=inference)
 
     @classmethod
     def fit(
@@ -108,6 +151,7 @@ class StainLUT(NetworkNormalizer):
         encoder_norm: str = "instance",
         predictor_norm: str = "instance",
         gray: str | tuple[float, float, float] = "mean",
+        inference: str = "exact",
         color_randomization: bool | dict[str, float] = True,
         learning_rates: dict[str, float] | None = None,
         decay: str = "cosine",
@@ -134,6 +178,7 @@ class StainLUT(NetworkNormalizer):
         encoder_norm : "instance" (4DLUT code), "running" or "none", see StainLUTNet.
         predictor_norm : "instance" (4DLUT code) or "none", see StainLUTNet.
         gray : weights of the gray image.
+        inference : "exact" or "fast", see the class; training does not depend on it.
         color_randomization : True for the default ranges, False for none, or a dictionary with any of brightness,
             contrast, saturation, gain, gamma (half widths, see ColorRandomization).
         learning_rates : any of predictor, head, encoder, luts (see Rates).
@@ -161,6 +206,7 @@ class StainLUT(NetworkNormalizer):
         ):
             if norm not in known:
                 raise ParameterError(f"{name} must be one of {', '.join(known)}, got {norm!r}")
+        _check_inference(inference)
         if crop is not None and crop < 16:
             raise ParameterError(f"crop must be at least 16 px, or None, got {crop}")
         for name, fraction in (("dropout", dropout), ("val_fraction", val_fraction)):
@@ -189,14 +235,14 @@ class StainLUT(NetworkNormalizer):
             val_fraction=val_fraction,
             device=device,
         )
-        return cls(net=net, gray=gray, training=training)
+        return cls(net=net, gray=gray, inference=inference, training=training)
 
     def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ContextMap:
         weights = gray_weights_of(self.gray)
         gray = image_gray(image, spec, weights).to(self.device)
         with torch.inference_mode():
             table = self.net.table(self.net.predictor(gray.to(torch.float32) / 255))
-        return ContextMap(table, self.net.encoder, weights)
+        return ContextMap(table, self.net.encoder, weights, self.inference)
 
     def _parameters(self) -> dict[str, Any]:
         gray = self.gray if isinstance(self.gray, str) else list(self.gray)
@@ -204,6 +250,7 @@ class StainLUT(NetworkNormalizer):
             "gray": gray,
             "encoder_norm": self.net.encoder.norm,
             "predictor_norm": self.net.predictor.norm,
+            "inference": self.inference,
             "training": self.training,
         }
 
@@ -219,7 +266,12 @@ class StainLUT(NetworkNormalizer):
             )  # fmt: skip
         net.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
         gray = parameters["gray"]
-        return cls(net=net, gray=gray if isinstance(gray, str) else tuple(gray), training=dict(parameters["training"]))
+        return cls(
+            net=net,
+            gray=gray if isinstance(gray, str) else tuple(gray),
+            inference=parameters.get("inference", "exact"),
+            training=dict(parameters["training"]),
+        )
 
 
 def gray_weights_of(gray: str | tuple[float, float, float]) -> tuple[float, float, float]:
@@ -232,6 +284,11 @@ def gray_weights_of(gray: str | tuple[float, float, float]) -> tuple[float, floa
     if len(weights) != 3 or min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
         raise ParameterError(f"gray weights must be three numbers >= 0 that sum to 1, got {gray}")
     return weights
+
+
+def _check_inference(inference: str) -> None:
+    if inference not in INFERENCE:
+        raise ParameterError(f"inference must be one of {', '.join(INFERENCE)}, got {inference!r}")
 
 
 def _settings(kind: Any, values: Any, name: str) -> Any:

@@ -45,6 +45,7 @@ def lut4d(lut: Tensor, context: Tensor, rgb: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)  # kept, and then used in training, too
 def _diagonal_corners(size: int) -> tuple[Tensor, Tensor]:
     """For each diagonal cell its 8 corners, ordered by m = the number of upper indices.
 
@@ -60,6 +61,7 @@ def _diagonal_corners(size: int) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)  # kept, and then used in training, too
 def _bernstein_rows(size: int, levels: int) -> tuple[Tensor, Tensor]:
     """For ``levels`` equally spaced grays: the diagonal cell of each and its four Bernstein weights B_m^3(d)."""
     cell, d = locate(torch.linspace(0, 1, levels, dtype=torch.float64), size)
