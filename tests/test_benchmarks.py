@@ -40,13 +40,19 @@ def test_our_rows_reach_the_table_and_the_record(tmp_path):
     assert all(row["stainxform"]["median"] > 0 for row in rows.values())
 
 
-def test_a_job_measured_again_leaves_the_others(tmp_path):
-    from run import main
+def test_a_job_measured_again_leaves_the_others_unless_the_environment_changed(tmp_path, monkeypatch):
+    import run
 
-    options = "--sizes 64 --threads 1 --rounds 2 --only-ours --no-memory --no-imports --no-batches"
-    for job in ("hsv", "map_only"):
-        main(["-o", str(tmp_path), *options.split(), "--jobs", job])
-    assert set(json.loads((tmp_path / "record.json").read_text())["time"]) == {"hsv", "map_only"}
+    def measured(job):
+        options = "--sizes 64 --threads 1 --rounds 2 --only-ours --no-memory --no-imports --no-batches"
+        run.main(["-o", str(tmp_path), *options.split(), "--jobs", job])
+        return set(json.loads((tmp_path / "record.json").read_text())["time"])
+
+    assert measured("hsv") == {"hsv"}
+    assert measured("map_only") == {"hsv", "map_only"}
+    now = run.describe()
+    monkeypatch.setattr(run, "describe", lambda: now | {"native": "another"})
+    assert measured("map_only") == {"map_only"}
 
 
 def test_every_job_runs_ours(tissue_pair):
@@ -159,3 +165,10 @@ def test_crops_lie_side_by_side_and_small_pictures_are_mirrored(tmp_path):
     assert (tiles[1] == picture[:30, 30:60]).all()
     assert (tiles[2, :10] == picture[30:, :30]).all()
     assert (tiles[2, 10:] == picture[:19:-1, :30]).all()
+
+
+def test_imports_are_timed_in_fresh_processes_and_missing_ones_are_none():
+    from run import import_seconds
+
+    assert import_seconds("import stainxform") > 0
+    assert import_seconds("import no_such_peer") is None

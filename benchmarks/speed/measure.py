@@ -13,7 +13,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from importlib import import_module
 from threading import Thread
 from typing import Any
 
@@ -167,24 +166,11 @@ def resident(key: str) -> int:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith(key))
 
 
-def import_seconds(module: str) -> dict[str, Any]:
-    """How long one import takes in a fresh process, that of numpy included."""
-    start = time.perf_counter()
-    try:
-        name, _, attribute = module.partition(":")
-        found = import_module(name)
-        if attribute:
-            getattr(found, attribute)
-    except Exception as error:
-        return {"problem": f"not installed ({why(error)})"}
-    return {"seconds": time.perf_counter() - start}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["time", "memory", "import"])
-    parser.add_argument("name", help="a job, or a module to import")
-    parser.add_argument("images", nargs="*", help="the target and one or more images, .npy")
+    parser.add_argument("what", choices=["time", "memory"])
+    parser.add_argument("name", help="of the job")
+    parser.add_argument("images", nargs="+", help="the target and one or more images, .npy")
     parser.add_argument("--implementation", default="")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
@@ -193,15 +179,12 @@ def main() -> None:
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-options.threads :])
-    if options.what == "import":
-        result = import_seconds(options.name)
+    job, (target, *images) = load(options.name), map(np.load, options.images)
+    if options.what == "memory":
+        result = memory(job, options.implementation, target, images[0])
     else:
-        job, (target, *images) = load(options.name), map(np.load, options.images)
-        if options.what == "memory":
-            result = memory(job, options.implementation, target, images[0])
-        else:
-            limits = options.threads, options.rounds, options.seconds, options.only_ours
-            result = [time_job(job, target, image, *limits) for image in images]
+        limits = options.threads, options.rounds, options.seconds, options.only_ours
+        result = [time_job(job, target, image, *limits) for image in images]
     print(json.dumps(result))
 
 

@@ -28,16 +28,22 @@ HERE = Path(__file__).parent
 BATCH, BATCH_SIDE = 8, 256
 TARGET_SIDE = 512
 
+SAME = ("cpu", "system", "native", "versions")
+"""Of the environment, that measurements of one table share."""
+
 IMPORTS = {
-    "stainxform": "stainxform",
-    "stainxform, Macenko": "stainxform:Macenko",
-    "torchstain": "torchstain",
-    "stainx": "stainx",
-    "tiatoolbox (utils)": "tiatoolbox.utils",
-    "StainTools": "staintools",
-    "MONAI pathology": "monai.apps.pathology.transforms.stain.array",
-    "albumentations": "albumentations",
+    "stainxform": "import stainxform",
+    "stainxform, Macenko": "from stainxform import Macenko",
+    "torchstain, numpy": "from torchstain.numpy.normalizers import NumpyMacenkoNormalizer",
+    "torchstain, torch": "from torchstain.torch.normalizers import TorchMacenkoNormalizer",
+    "stainx": "from stainx import Macenko",
+    "tiatoolbox, its utilities alone": "import tiatoolbox.utils",
+    "StainTools": "import staintools",
+    "MONAI": "from monai.apps.pathology.transforms.stain.array import NormalizeHEStains",
+    "albumentations": "import albumentations",
 }
+"""What it takes to get at a normalizer or an augmentation. numpy counts, Python itself does not."""
+
 IMPORT_RUNS = 3
 
 TOO_LONG = 900
@@ -126,13 +132,32 @@ def run_memory(record: Record, target: Path, image: Path, name: str) -> None:
 
 
 def run_imports(record: Record) -> None:
-    """The median of some fresh processes, the first of which only warms the disk."""
-    for what, module in IMPORTS.items():
-        runs = [measure("import", module)]
-        while "seconds" in runs[-1] and len(runs) <= IMPORT_RUNS:
-            runs.append(measure("import", module))
-        seconds = sorted(run["seconds"] for run in runs[1:])
-        record.setdefault("import", {})[what] = {"seconds": seconds[len(seconds) // 2]} if seconds else runs[-1]
+    """The median of some fresh processes, after one that warms the disk."""
+    record["import"] = {}
+    for what, statement in IMPORTS.items():
+        seconds = [import_seconds(statement) for _ in range(1 + IMPORT_RUNS)]
+        if None in seconds:
+            record["import"][what] = {"problem": "not installed"}
+        else:
+            record["import"][what] = {"seconds": sorted(seconds[1:])[IMPORT_RUNS // 2]}
+
+
+def import_seconds(statement: str) -> float | None:
+    """How long one import takes; None if it fails."""
+    code = f"import time; start = time.perf_counter()\n{statement}\nprint(time.perf_counter() - start)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables(1))
+    return None if done.returncode else float(done.stdout.split()[-1])
+
+
+def earlier(path: Path, environment: dict[str, Any], image: str) -> Record:
+    """What was measured before, unless anything has changed that would make it another table."""
+    if not path.exists():
+        return {}
+    record = json.loads(path.read_text())
+    if record["image"] == image and all(record["environment"][key] == environment[key] for key in SAME):
+        return record
+    print(f"{path} is of another machine, other versions or another image; starting anew", flush=True)
+    return {}
 
 
 def save(record: Record, path: Path) -> None:
@@ -161,9 +186,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "record.json"
-    record = json.loads(path.read_text()) if path.exists() else {}
-    record["environment"] = describe()
-    target, files, record["image"] = images(options)
+    environment = describe()
+    target, files, image = images(options)
+    record = earlier(path, environment, image) | {"environment": environment, "image": image}
     for name in options.jobs:
         start = time.perf_counter()
         run_times(options, record, target, files, name)

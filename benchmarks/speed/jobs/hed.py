@@ -11,7 +11,7 @@ from jobs import Maker
 TITLE = "HED augmentation"
 SAME = ("scikit-image",)
 LEVELS = 1.0
-BATCHES = ("stainxform",)
+BATCHES = ("stainxform", "stainxform, legacy")
 NOTES = {
     "stainxform": "the definition of scikit-image >= 0.19",
     "stainxform, legacy": "the definition of scikit-image <= 0.17, our default",
