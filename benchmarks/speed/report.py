@@ -192,20 +192,13 @@ def threads_section(record: Record) -> list[str]:
 def import_section(record: Record) -> list[str]:
     """Import times."""
     rows = [
-        [what, f"{row['seconds']:.2f}" if "seconds" in row else row["problem"]]
+        [what, milliseconds(row["seconds"]) if "seconds" in row else row["problem"]]
         for what, row in record.get("import", {}).items()
     ]
-    return (
-        [
-            "### Import",
-            "",
-            "Seconds until a normalizer or an augmentation is there, in a fresh process, files cached, numpy included.",
-            "",
-            *table(["", "s"], rows),
-        ]
-        if rows
-        else []
-    )
+    if not rows:
+        return []
+    how = "Time until a normalizer or an augmentation is there, in a fresh process, files cached, numpy included."
+    return ["### Import", "", how, "", *table(["", "ms"], rows)]
 
 
 def job_section(record: Record, job: Job) -> list[str]:
