@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+from stainxform import native
 
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "speed"
 MODULES = ("environment", "jobs", "layouts", "makers", "measure", "report", "run")
@@ -14,8 +17,11 @@ MODULES = ("environment", "jobs", "layouts", "makers", "measure", "report", "run
 @pytest.fixture(autouse=True)
 def modules(monkeypatch):
     """The benchmark is a script: its folder is on the path while it runs."""
+    threads = torch.get_num_threads()
     monkeypatch.syspath_prepend(FOLDER)
     yield
+    native.set_threads(0)
+    torch.set_num_threads(threads)
     for name in [name for name in sys.modules if name.partition(".")[0] in MODULES]:
         del sys.modules[name]
 
@@ -112,6 +118,15 @@ def test_a_peer_that_should_agree_and_does_not_is_told(tissue_pair):
     assert "should agree" not in levels(rows["b"])
 
 
+def test_several_threads_take_turns_with_one(tissue_pair):
+    from jobs import load
+    from measure import time_job
+
+    rows = time_job(load("macenko"), *tissue_pair, 2, 2, 1.0, only_ours=True)
+    assert set(rows) == {"stainxform"}
+    assert rows["stainxform"]["one_thread"] > 0
+
+
 def made_up_record(ours: float, peer: float) -> dict:
     rows = {
         "stainxform": {"median": ours, "iqr": 0.0, "samples": 5},
@@ -121,7 +136,12 @@ def made_up_record(ours: float, peer: float) -> dict:
     return {
         "environment": {"date": "", "cpu": "", "system": "", "native": "plain", "load": 0.0, "versions": {}},
         "image": "",
-        "time": {"macenko": {"1": {"1024": rows, "2048": rows}, "2": {"2048": {"stainxform": rows["stainx"]}}}},
+        "time": {
+            "macenko": {
+                "1": {"1024": rows, "2048": rows},
+                "2": {"2048": {"stainxform": rows["stainx"] | {"one_thread": ours}}},
+            }
+        },
         "memory": {"macenko": {"stainxform": {"bytes_per_pixel": 21.0}, "stainx": {"bytes_per_pixel": 100.0}}},
         "import": {"stainxform": {"seconds": 0.1}, "stainx": {"problem": "not installed"}},
     }

@@ -38,6 +38,19 @@ def set_threads(threads: int) -> None:
         sys.modules["cv2"].setNumThreads(threads)
 
 
+def with_threads(threads: int, after: int, run: Run) -> Run:
+    """The same on another number of threads."""
+
+    def changed():
+        set_threads(threads)
+        try:
+            return run()
+        finally:
+            set_threads(after)
+
+    return changed
+
+
 def why(error: BaseException) -> str:
     """One line."""
     lines = str(error).strip().splitlines()
@@ -63,7 +76,7 @@ def checked(run: Run, shape: tuple[int, ...]) -> tuple[np.ndarray | None, str]:
     return (levels, "") if levels.std() > 1 else (None, f"fails: the result is blank, {levels.mean():.0f} all over")
 
 
-def interleave(runs: dict[str, Run], rounds: int, seconds: float) -> dict[str, list[float]]:
+def interleave(runs: dict[Any, Run], rounds: int, seconds: float) -> dict[Any, list[float]]:
     """Seconds of calls: one sample of each function after the other, round by round, each round starting with another.
 
     They are warm: each has been called before. A function that has used more than ``seconds`` is left out after FEWEST samples.
@@ -119,8 +132,14 @@ def time_job(
             found[name] = {"problem": problem}
         else:
             runs[name] = run
-    for name, samples in interleave(runs, rounds, seconds).items():
-        found[name] = statistics_of(samples)
+    turns = dict(runs)
+    if threads > 1:  # beside one thread, in turns: a busy moment hits both
+        turns |= {(name, 1): with_threads(1, threads, run) for name, run in runs.items()}
+    samples = interleave(turns, rounds, seconds)
+    for name in runs:
+        found[name] = statistics_of(samples[name])
+        if threads > 1:
+            found[name]["one_thread"] = statistics_of(samples[name, 1])["median"]
         if results.get(job.ours) is not None and name not in (job.ours, *job.references):
             difference = np.abs(results[name].astype(np.int16) - results[job.ours])
             found[name]["levels"] = float(difference.mean())

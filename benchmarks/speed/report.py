@@ -1,6 +1,7 @@
 """Tables and the plot of what was measured, wins and losses alike. Pure functions of the record that run.py writes.
 
-record["time"][job][threads][size][implementation] = {"median", "iqr", "samples", "levels", "agrees"} or {"problem"}
+record["time"][job][threads][size][implementation] = {"median", "iqr", "samples", "levels", "agrees"} or {"problem"};
+        on several threads also "one_thread", the median of the same in turns with it
 record["memory"][job][implementation] = {"bytes_per_pixel"} or {"problem"}
 record["import"][what] = {"seconds"} or {"problem"}
 """
@@ -151,13 +152,12 @@ def memory_row(record: Record) -> list[str]:
 
 
 def speedups(record: Record, threads: str = "2", size: str = LARGE) -> dict[str, tuple[float, float, float]]:
-    """Job -> seconds of ours on one thread and on several, and their ratio."""
+    """Job -> seconds of ours on one thread and on several, measured in turns, and their ratio."""
     found = {}
     for name in JOBS:
-        ours = load(name).ours
-        one, several = (median(times(record, name, size, number), ours) for number in ("1", threads))
-        if one and several:
-            found[name] = (one, several, one / several)
+        row = times(record, name, size, threads).get(load(name).ours, {})
+        if "one_thread" in row:
+            found[name] = (row["one_thread"], row["median"], row["one_thread"] / row["median"])
     return found
 
 
@@ -183,7 +183,7 @@ def threads_section(record: Record) -> list[str]:
     return [
         "### Two threads",
         "",
-        f"Ours, {LARGE} px.",
+        f"Ours, {LARGE} px, in turns.",
         "",
         *table(["", "1 thread, ms", "2 threads, ms", "gain"], rows),
     ]
