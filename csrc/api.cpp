@@ -116,6 +116,7 @@ const char* sx_selected() { return level->name; }
     }
 
 SX_MAP(sx_density_map, DensityMap, density)
+SX_MAP(sx_mixture_map, MixtureMap, mixture)
 SX_MAP(sx_stain_map, StainMap, stains)
 SX_MAP(sx_lab_map, LabMap, lab)
 SX_MAP(sx_hsv_map, HsvMap, hsv)

@@ -15,6 +15,7 @@ SX_API int32_t sx_select(const char* name);
 SX_API const char* sx_selected();
 
 SX_API int32_t sx_density_map(const SxView* src, const SxView* dst, const sx::DensityMap* map, int32_t threads);
+SX_API int32_t sx_mixture_map(const SxView* src, const SxView* dst, const sx::MixtureMap* map, int32_t threads);
 SX_API int32_t sx_stain_map(const SxView* src, const SxView* dst, const sx::StainMap* map, int32_t threads);
 SX_API int32_t sx_lab_map(const SxView* src, const SxView* dst, const sx::LabMap* map, int32_t threads);
 SX_API int32_t sx_hsv_map(const SxView* src, const SxView* dst, const sx::HsvMap* map, int32_t threads);

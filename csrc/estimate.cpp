@@ -39,8 +39,10 @@ void select(const double* values, const int64_t* counts, int64_t n, int64_t tota
             if (counts[i]) sample.emplace_back(values[i], counts[i]), sampled += counts[i];
     std::sort(sample.begin(), sample.end());
 
-    std::vector<Item> kept;
-    std::vector<uint8_t> marks(n + 8, 0);
+    // Kept between calls: to get this much memory anew takes longer than to fill it.
+    thread_local std::vector<Item> kept;
+    thread_local std::vector<uint8_t> marks;
+    marks.assign(n + 8, 0);
     for (size_t k = 0; k < ranks.size(); k += 2) {
         Bracket bracket;
         if (sampled) {
@@ -119,7 +121,8 @@ int32_t sx_percentiles(const double* values, const int64_t* counts, int64_t n, c
 // angle does and costs one division in place of an arctangent.
 int32_t sx_angle_percentiles(const double* x, const double* y, const int64_t* counts, int64_t n, const double* percents,
                              int32_t m, double* out) {
-    std::vector<double> order(n);
+    thread_local std::vector<double> order;
+    order.resize(n);
     for (int64_t i = 0; i < n; i++) {
         const double length = std::fabs(x[i]) + std::fabs(y[i]);
         const double p = y[i] / (length > 0 ? length : 1.0);

@@ -108,7 +108,9 @@ class Counters {
     // The k distinct colors in Morton order, with counts; leaves the table empty.
     void take(uint8_t* levels, int64_t* out, int64_t k) {
         constexpr int LINE = 16;
-        std::vector<uint32_t> codes(k + LINE), numbers(k + LINE);
+        thread_local std::vector<uint32_t> codes, numbers;
+        codes.resize(k + LINE);
+        numbers.resize(k + LINE);
         int64_t at = 0;
         int kept = 0;
         for (int p = 0; p < PAGES; p++) {

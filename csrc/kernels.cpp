@@ -224,6 +224,26 @@ void density(const SxView& src, const SxView& dst, const sx::DensityMap& map, in
     }
 }
 
+void mixture(const SxView& src, const SxView& dst, const sx::MixtureMap& map, int64_t first, int64_t last) {
+    Planes x;
+    const sx::MixtureMap m = map;
+    for (int64_t block = first; block < last; block++) {
+        const Span at = span_of(src, block);
+        read_density(src, at, m.from, x);
+        const float *s = m.separate, *k = m.recombine;
+        float *r = x.c[0], *g = x.c[1], *b = x.c[2];
+        for (int i = 0; i < at.padded; i++) {
+            const float u = most(s[0] * r[i] + s[1] * g[i] + s[2] * b[i], 0.0f);
+            const float v = most(s[3] * r[i] + s[4] * g[i] + s[5] * b[i], 0.0f);
+            const float w = most(s[6] * r[i] + s[7] * g[i] + s[8] * b[i], 0.0f);
+            r[i] = to_light(k[0] * u + k[1] * v + k[2] * w + m.bias[0], m.to.gain[0], m.to.shift[0]);
+            g[i] = to_light(k[3] * u + k[4] * v + k[5] * w + m.bias[1], m.to.gain[1], m.to.shift[1]);
+            b[i] = to_light(k[6] * u + k[7] * v + k[8] * w + m.bias[2], m.to.gain[2], m.to.shift[2]);
+        }
+        write_unit(dst, at, x);
+    }
+}
+
 template <class T>
 struct Amounts {
     T one, two;
@@ -443,7 +463,7 @@ void lasso(const double* od, int64_t n, const double* stains, double penalty, do
 
 // ---- lookup tables --------------------------------------------------------------------------------------------------
 
-struct Color {
+struct alignas(16) Color {
     float v[4];
 };
 
@@ -453,8 +473,26 @@ inline Color node(const float* at) {
     return c;
 }
 
-inline void to_planes(const Color* colors, int n, Planes& out) {
-    for (int i = 0; i < n; i++) out.c[0][i] = colors[i].v[0], out.c[1][i] = colors[i].v[1], out.c[2][i] = colors[i].v[2];
+// Pixels given color by color; ``planes`` is for them to pass through.
+inline void write_colors(const SxView& view, const Span& at, const Color* colors, Planes& planes) {
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+    if (view.type == SX_UINT8 && view.column_stride == 3 && view.channel_stride == 1) {
+        alignas(64) uint8_t bytes[3 * BLOCK + 16];
+        const __m128i three_of_four = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+        const __m512 white = _mm512_set1_ps(255.0f), black = _mm512_setzero_ps();
+        for (int i = 0; i < at.padded; i += 4) {
+            const __m512 level = _mm512_mul_ps(_mm512_load_ps(colors[i].v), white);
+            const __m512i whole = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(level, black), white));
+            const __m128i four = _mm_shuffle_epi8(_mm512_cvtepi32_epi8(whole), three_of_four);
+            _mm_storeu_si128((__m128i*)(bytes + 3 * i), four);
+        }
+        std::memcpy(pointer<uint8_t>(view, at, 0), bytes, 3 * at.count);
+        return;
+    }
+#endif
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < at.padded; i++) planes.c[c][i] = colors[i].v[c];
+    write_unit(view, at, planes);
 }
 
 inline void add(Color& sum, const Color& c, float weight) {
@@ -516,8 +554,7 @@ void lut3d(const SxView& src, const SxView& dst, const sx::Lut3D& lut, int64_t f
                 found[i] = sum;
             }
         }
-        to_planes(found, at.padded, x);
-        write_unit(dst, at, x);
+        write_colors(dst, at, found, x);
     }
 }
 
@@ -580,8 +617,7 @@ void gray_lut(const SxView& dst, const sx::GrayLut& lut, int64_t first, int64_t 
             const float f = fraction[i];
             for (int k = 0; k < 4; k++) found[i].v[k] = p[k] + f * (p[k + 4] - p[k]);
         }
-        to_planes(found, at.padded, x);
-        write_unit(dst, at, x);
+        write_colors(dst, at, found, x);
     }
 }
 
@@ -624,6 +660,6 @@ bool to_levels(const SxView& src, const SxView& dst, float tolerance, int64_t fi
 
 namespace sx {
 extern const Kernels VARIANT;
-const Kernels VARIANT = {VARIANT_NAME, density, stains, lab, hsv, lut3d, lut4d, gray_lut, lab_of_levels, mark, moments,
+const Kernels VARIANT = {VARIANT_NAME, density, mixture, stains, lab, hsv, lut3d, lut4d, gray_lut, lab_of_levels, mark, moments,
                          lasso_moments, lasso, to_levels, gray};
 }  // namespace sx

@@ -26,6 +26,13 @@ struct DensityMap {
     float matrix[9], bias[3];
 };
 
+// Amounts of three stains, those below 0 lost, recombined: d' = recombine max(separate d, 0) + bias.
+struct MixtureMap {
+    Density from;
+    Light to;
+    float separate[9], recombine[9], bias[3];
+};
+
 // Amounts of two stains by the non-negative lasso, recombined: d' = recombine a.
 struct StainMap {
     Density from;
@@ -69,6 +76,7 @@ struct GrayLut {
 struct Kernels {
     const char* name;
     void (*density)(const SxView&, const SxView&, const DensityMap&, int64_t first, int64_t last);
+    void (*mixture)(const SxView&, const SxView&, const MixtureMap&, int64_t first, int64_t last);
     void (*stains)(const SxView&, const SxView&, const StainMap&, int64_t first, int64_t last);
     void (*lab)(const SxView&, const SxView&, const LabMap&, int64_t first, int64_t last);
     void (*hsv)(const SxView&, const SxView&, const HsvMap&, int64_t first, int64_t last);

@@ -70,7 +70,8 @@ def gray(planes: Planes) -> Planes:
 class LogDensity(NamedTuple):
     """A density of each channel by itself, in the form that the compiled kernels know.
 
-    density = max(-ln(max(x, lowest) * scale + offset), floor) and back x = gain * exp(-density) + shift, x in [0, 1].
+    density = max(-ln(max(x, lowest) * scale + offset), floor) / unit and back x = gain * exp(-density * unit) + shift,
+    x in [0, 1]. The kernels measure without the unit; who makes one puts it into the matrices.
     """
 
     scale: tuple[float, float, float]
@@ -79,6 +80,7 @@ class LogDensity(NamedTuple):
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
     lowest: float = 0.0
     floor: float = -math.inf
+    unit: float = 1.0
 
 
 class ColorSpace(Protocol):

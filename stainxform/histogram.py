@@ -244,3 +244,8 @@ def at_least(values: np.ndarray, counts: np.ndarray, least: float) -> np.ndarray
     if native.active():
         return kernels.at_least(values, counts, least)
     return counts * (values.min(axis=0) >= least)
+
+
+def project(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """``matrix @ values``, ``(m, 3)`` and ``(3, K)``."""
+    return kernels.project(matrix, values) if native.active() else matrix @ values

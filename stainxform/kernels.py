@@ -65,6 +65,13 @@ class _DensityMap(Structure):
     _fields_ = [("from_", _Density), ("to", _Light), ("matrix", c_float * 9), ("bias", c_float * 3)]
 
 
+class _MixtureMap(Structure):
+    _fields_ = [
+        ("from_", _Density), ("to", _Light),
+        ("separate", c_float * 9), ("recombine", c_float * 9), ("bias", c_float * 3),
+    ]  # fmt: skip
+
+
 class _StainMap(Structure):
     _fields_ = [
         ("from_", _Density), ("to", _Light), ("stains", c_float * 6),
@@ -141,6 +148,25 @@ class DensityKernel(_Mapped):
         return _DensityMap(
             _Density.of(self.space), _Light.of(self.space), _floats(self.matrix), _floats(self.bias * _BITS)
         )
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureKernel(_Mapped):
+    """density' = recombine @ max(separate @ density, 0) + bias, both matrices ``(3, 3)``."""
+
+    space: LogDensity
+    separate: np.ndarray
+    recombine: np.ndarray
+    bias: np.ndarray
+
+    name = "sx_mixture_map"
+
+    @cached_property
+    def _structure(self) -> Structure:
+        return _MixtureMap(
+            _Density.of(self.space), _Light.of(self.space),
+            *map(_floats, (self.separate, self.recombine, self.bias * _BITS)),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -352,7 +378,7 @@ _LINEAR = np.array([v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 
 
 def lab_of_levels(levels: np.ndarray) -> np.ndarray:
     """CIELAB, float64 ``(3, K)``, of uint8 colors ``(3, K)``."""
-    out = np.empty(levels.shape)
+    out = native.empty(levels.shape)
     matrix = np.ascontiguousarray(XYZ_FROM_RGB / D65[:, None])
     native.call("sx_lab_of_levels", np.ascontiguousarray(levels), c_int64(levels.shape[1]), _LINEAR, matrix, out)
     return out
@@ -360,7 +386,7 @@ def lab_of_levels(levels: np.ndarray) -> np.ndarray:
 
 def look_up(levels: np.ndarray, tables: np.ndarray) -> np.ndarray:
     """Values, float64 ``(3, K)``, of uint8 colors in a table ``(3, 256)`` of their channels."""
-    out = np.empty(levels.shape)
+    out = native.empty(levels.shape)
     tables = np.ascontiguousarray(tables, np.float64)
     native.call("sx_look_up", np.ascontiguousarray(levels), c_int64(levels.shape[1]), tables, out)
     return out
@@ -368,7 +394,7 @@ def look_up(levels: np.ndarray, tables: np.ndarray) -> np.ndarray:
 
 def at_least(values: np.ndarray, counts: np.ndarray, least: float) -> np.ndarray:
     """``counts`` of the colors whose every value ``(3, K)`` is at least ``least``, 0 for all others."""
-    out = np.empty(counts.size, np.int64)
+    out = native.empty((counts.size,), np.int64)
     values, counts = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(counts, np.int64)
     native.call("sx_at_least", values, counts, c_int64(counts.size), c_double(least), out)
     return out
@@ -382,7 +408,7 @@ def count_between(levels: np.ndarray, counts: np.ndarray, least: np.ndarray, mos
 
 def project(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
     """``matrix @ values``, float64 ``(m, 3)`` and ``(3, K)``."""
-    out = np.empty((len(matrix), values.shape[1]))
+    out = native.empty((len(matrix), values.shape[1]))
     values, matrix = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(matrix, np.float64)
     native.call("sx_project", values, c_int64(values.shape[1]), matrix, len(matrix), out)
     return out
@@ -390,7 +416,7 @@ def project(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def lasso(values: np.ndarray, stain_matrix: np.ndarray, penalty: float, determinant: float) -> np.ndarray:
     """Non-negative lasso amounts, float64 ``(2, K)``, of two stains ``(3, 2)`` in densities ``(3, K)``."""
-    out = np.empty((2, values.shape[1]))
+    out = native.empty((2, values.shape[1]))
     values, stains = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(stain_matrix.T, np.float64)
     native.call("sx_lasso", values, c_int64(values.shape[1]), stains, c_double(penalty), c_double(determinant), out)
     return out

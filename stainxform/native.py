@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import math
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import POINTER, Structure, byref, c_char_p, c_float, c_int32, c_int64, c_void_p
@@ -25,6 +27,9 @@ from stainxform.errors import ParameterError
 
 PIXELS_PER_THREAD = 1 << 19
 """A thread costs as much as this many pixels of the fastest kernel."""
+
+SCRATCH = 1 << 24
+"""Bytes of memory that a thread keeps for intermediate results."""
 
 VARIANTS = ("amx", "avx512", "avx2", "baseline")
 
@@ -91,6 +96,41 @@ def using(variant: str) -> Iterator[None]:
         _library = library
         if before:
             _choose(before)
+
+
+# ---- memory ---------------------------------------------------------------------------------------------------------
+
+_scratch = threading.local()
+
+
+@contextmanager
+def scratch() -> Iterator[None]:
+    """Arrays that :func:`empty` makes within come from memory that this thread keeps, and end with the block.
+
+    To get megabytes anew for every intermediate result takes longer than to compute it.
+    """
+    outer = getattr(_scratch, "used", None)
+    if outer is None:
+        _scratch.used = 0
+    try:
+        yield
+    finally:
+        if outer is None:
+            _scratch.used = None
+
+
+def empty(shape: tuple[int, ...], dtype: Any = np.float64) -> np.ndarray:
+    """An array for an intermediate result, see :func:`scratch`."""
+    used, size = getattr(_scratch, "used", None), math.prod(shape) * np.dtype(dtype).itemsize
+    if used is None or size > SCRATCH:
+        return np.empty(shape, dtype)
+    memory = getattr(_scratch, "memory", None)
+    if memory is None:
+        memory = _scratch.memory = np.empty(SCRATCH, np.uint8)  # address space: untouched pages are no memory
+    if used + size > SCRATCH:
+        return np.empty(shape, dtype)
+    _scratch.used = used + (size + 63) // 64 * 64
+    return memory[used : used + size].view(dtype).reshape(shape)
 
 
 # ---- threads --------------------------------------------------------------------------------------------------------

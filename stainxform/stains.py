@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from stainxform.errors import NotEnoughTissueError
-from stainxform.histogram import angle_percentiles, second_moments, weighted_percentile
+from stainxform.histogram import angle_percentiles, project, second_moments, weighted_percentile
 from stainxform.tissue import MIN_TISSUE_PIXELS
 
 MIN_STAIN_ANGLE = 5.0
@@ -50,7 +50,7 @@ def macenko_stain_matrix(
     plane = np.linalg.eigh(covariance)[1][:, 1:]  # ascending: the second, then the first eigenvector
     # Measured against the second eigenvector the angles lie around +-90 degrees, away from atan2's branch cut,
     # whichever sign the eigenvectors came with.
-    x, y = plane.T @ od
+    x, y = project(plane.T, od)
     extremes = angle_percentiles(x, y, counts, (alpha, 100 - alpha))
     vectors = plane @ np.array([np.cos(extremes), np.sin(extremes)])
     apart = float(np.degrees(extremes[1] - extremes[0]))

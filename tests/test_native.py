@@ -48,6 +48,7 @@ FUSED = {
     ),
     "lab": ChannelAffineMap(CIELab(), np.array([0.9, 1.1, 1.2]), np.array([5.0, -3.0, 2.0])),
     "hed": ChannelAffineMap(HED["legacy"], np.array([1.05, 0.95, 1.02]), np.array([0.03, -0.02, 0.01])),
+    "hed current": ChannelAffineMap(HED["current"], np.array([1.05, 0.9, 1.02]), np.array([0.003, -0.002, 0.001])),
     "hsv": HSVMap(0.07, -0.2),
     "hsv fuller": HSVMap(-0.4, 0.3),
     "tetrahedral": Lut3DMap(TABLE),

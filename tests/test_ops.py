@@ -206,7 +206,8 @@ def test_uint8_is_the_rounded_and_clipped_float_result(inputs):
     found = lut3d(lut, rgb, interpolation)
     work = reference.working_dtype(lut.dtype)
     floats = lut3d(lut.to(work), rgb.to(work) / 255, interpolation)
-    assert torch.equal(found, (floats.clamp(0, 1) * 255).round().to(torch.uint8))
+    # Half a level by rounding; the compiled kernel multiplies by 1/255 where the reference divides.
+    assert (found - floats.clamp(0, 1) * 255).abs().max() <= 0.5 + 1e-3
     assert not lut3d(lut.clone().requires_grad_(), rgb, interpolation).requires_grad
 
 

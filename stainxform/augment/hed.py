@@ -9,7 +9,7 @@ import numpy as np
 
 from stainxform.augment.base import Augmentation, Draw, Interval, Rng, draw_each, per_stain
 from stainxform.augment.spaces import Concentrations, ReversibleDensity
-from stainxform.color import ColorSpace, Planes, namespace
+from stainxform.color import ColorSpace, LogDensity, Planes, namespace
 from stainxform.histogram import ColorHistogram
 from stainxform.maps import ChannelAffineMap, ColorMap, IdentityMap
 from stainxform.references import REFERENCES
@@ -32,6 +32,12 @@ class FlooredDensity(ColorSpace):
     def to_rgb(self, planes: Planes) -> Planes:
         """Density to RGB planes, unclipped."""
         return namespace(planes).exp(planes * float(np.log(_FLOOR)))
+
+    @property
+    def logarithm(self) -> LogDensity:
+        """The same as numbers."""
+        same, none = (1.0,) * 3, (0.0,) * 3
+        return LogDensity(same, none, same, lowest=_FLOOR, unit=-float(np.log(_FLOOR)))
 
 
 DEFINITIONS: dict[str, Concentrations] = {

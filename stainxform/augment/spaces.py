@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stainxform.color import ColorSpace, LogDensity, OpticalDensity, Planes, mix, namespace
-from stainxform.kernels import DensityKernel
+from stainxform.kernels import DensityKernel, MixtureKernel
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,12 @@ class Concentrations(ColorSpace):
         """Three concentrations to RGB planes, unclipped."""
         return self.density.to_rgb(mix(self.stains, planes))
 
-    def in_density(self, scale: np.ndarray, shift: np.ndarray) -> DensityKernel | None:
-        """C * scale + shift as one affine map of density; None where negative concentrations are lost."""
-        if self.positive or not hasattr(self.density, "logarithm"):
+    def in_density(self, scale: np.ndarray, shift: np.ndarray) -> DensityKernel | MixtureKernel | None:
+        """c * scale + shift in compiled code."""
+        if not hasattr(self.density, "logarithm"):
             return None
-        matrix = self.stains @ np.diag(scale) @ np.linalg.inv(self.stains)
-        return DensityKernel(self.density.logarithm, matrix, self.stains @ np.asarray(shift))
+        space, separate = self.density.logarithm, np.linalg.inv(self.stains)
+        recombine, bias = self.stains * scale, self.stains @ np.asarray(shift) * self.density.logarithm.unit
+        if self.positive:
+            return MixtureKernel(space, separate / space.unit, recombine * space.unit, bias)
+        return DensityKernel(space, recombine @ separate, bias)

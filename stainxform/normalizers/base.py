@@ -17,6 +17,7 @@ from stainxform.histogram import ColorHistogram
 from stainxform.images import Image, ImageSpec, ValueRange, check_image
 from stainxform.maps import ColorMap, ImageMap
 from stainxform.modelfile import ModelState, read_model, write_model
+from stainxform.native import scratch
 from stainxform.settings import make_plain
 from stainxform.sources import iterate
 from stainxform.tissue import MIN_TISSUE, is_blank, tissue_fraction
@@ -138,8 +139,9 @@ class Normalizer(ABC):
 
     def _checked_map(self, image: Image, spec: ImageSpec) -> tuple[ImageMap, ColorHistogram]:
         histogram = ColorHistogram.of(image, spec)
-        self._check_tissue(histogram)
-        return self._map_for(image, spec, histogram), histogram
+        with scratch():
+            self._check_tissue(histogram)
+            return self._map_for(image, spec, histogram), histogram
 
     def _check_tissue(self, histogram: ColorHistogram) -> None:
         if is_blank(histogram, self.min_tissue):

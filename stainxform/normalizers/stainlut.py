@@ -96,7 +96,7 @@ class ContextMap(ImageMap):
 def image_gray(image: Image, spec: ImageSpec, weights: tuple[float, float, float]) -> Tensor:
     """8-bit gray of one image as a uint8 tensor ``(1, 1, H, W)`` on the CPU."""
     pixels = np.moveaxis(as_numpy(image), spec.channel_axis, 0)
-    if native.takes(pixels.dtype) and pixels.size:
+    if native.takes(pixels) and pixels.size:
         gray = native_gray_levels(pixels, spec.low, spec.scale, weights)
     else:
         gray = gray_levels(read_planes(pixels, spec), weights)
