@@ -33,17 +33,18 @@ SX_API void sx_histogram_take(uint8_t* levels, int64_t* counts, int64_t k);
 SX_API int32_t sx_recolor(const SxView* src, const SxView* dst, const uint8_t* levels, int64_t k, const void* colors,
                           int32_t threads);
 
-SX_API int32_t sx_percentiles(const double* values, const int64_t* counts, int64_t n, const double* percents, int32_t m,
-                              double* out);
-SX_API int32_t sx_angle_percentiles(const double* x, const double* y, const int64_t* counts, int64_t n,
-                                    const double* percents, int32_t m, double* out);
+SX_API void sx_percentiles(const double* values, const int64_t* counts, int64_t n, const double* percents, int32_t m,
+                           double* out);
+SX_API void sx_level_moments(const sx::Colors* colors, const double* about, double* out);
+SX_API void sx_level_angle_percentiles(const sx::Colors* colors, const double* plane, const double* percents,
+                                       int32_t m, double* out);
+SX_API void sx_level_amount_percentiles(const sx::Colors* colors, const sx::Separation* by, double percent, double* out);
 SX_API void sx_lab_of_levels(const uint8_t* levels, int64_t n, const double* linear, const double* xyz_from_rgb,
                              double* out);
 SX_API void sx_moments(const double* planes, const int64_t* counts, int64_t n, const double* about, double* out);
 SX_API void sx_lasso_moments(const double* od, const double* weights, int64_t n, const double* stains, double penalty,
                              double determinant, double* out);
 SX_API void sx_lasso(const double* od, int64_t n, const double* stains, double penalty, double determinant, double* out);
-SX_API void sx_at_least(const double* od, const int64_t* counts, int64_t n, double least, int64_t* out);
 SX_API int64_t sx_count_between(const uint8_t* levels, const int64_t* counts, int64_t n, const uint8_t* least_table,
                                 const uint8_t* most_table);
 SX_API int64_t sx_sum(const SxView* image, int32_t threads);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "api.h"
+#include "order.h"
 
 namespace {
 
@@ -106,40 +107,51 @@ struct Positions {
     }
 };
 
-}  // namespace
-
-int32_t sx_percentiles(const double* values, const int64_t* counts, int64_t n, const double* percents, int32_t m,
-                       double* out) {
+// Percentiles of the values; ``finish`` makes an order statistic what is interpolated.
+template <class F>
+void percentiles_of(const double* values, const int64_t* counts, int64_t n, const double* percents, int m, double* out,
+                    F finish) {
     const Positions at(counts, n, percents, m);
     std::vector<double> found(2 * m);
     select(values, counts, n, at.total, at.ranks, found.data());
-    for (int k = 0; k < m; k++) out[k] = found[2 * k] + (found[2 * k + 1] - found[2 * k]) * at.fractions[k];
-    return 0;
+    for (int k = 0; k < m; k++) {
+        const double low = finish(found[2 * k]), high = finish(found[2 * k + 1]);
+        out[k] = low + (high - low) * at.fractions[k];
+    }
 }
 
-// Percentiles of atan2(y, x). Selected by y / (|x| + |y|), unrolled over the quadrants, which orders directions as the
-// angle does and costs one division in place of an arctangent.
-int32_t sx_angle_percentiles(const double* x, const double* y, const int64_t* counts, int64_t n, const double* percents,
-                             int32_t m, double* out) {
-    thread_local std::vector<double> order;
-    order.resize(n);
-    for (int64_t i = 0; i < n; i++) {
-        const double length = std::fabs(x[i]) + std::fabs(y[i]);
-        const double p = y[i] / (length > 0 ? length : 1.0);
-        const double turned = std::copysign(2.0, y[i]) - p;  // as atan2, minus zero is below the branch cut
-        order[i] = std::signbit(x[i]) ? turned : p;
-    }
-    const Positions at(counts, n, percents, m);
-    std::vector<double> found(2 * m);
-    select(order.data(), counts, n, at.total, at.ranks, found.data());
-    for (double& p : found) {
-        if (std::fabs(p) <= 1.0)
-            p = std::atan2(p, 1.0 - std::fabs(p));
-        else
-            p = std::atan2(p > 0 ? 2.0 - p : -(2.0 + p), 1.0 - std::fabs(p));
-    }
-    for (int k = 0; k < m; k++) out[k] = found[2 * k] + (found[2 * k + 1] - found[2 * k]) * at.fractions[k];
-    return 0;
+const auto as_it_is = [](double value) { return value; };
+
+// Kept between calls: to get this much memory anew takes longer than to fill it.
+thread_local std::vector<double> values_here;
+thread_local std::vector<int64_t> weights_here;
+
+}  // namespace
+
+void sx_percentiles(const double* values, const int64_t* counts, int64_t n, const double* percents, int32_t m,
+                    double* out) {
+    percentiles_of(values, counts, n, percents, m, out, as_it_is);
+}
+
+void sx_level_moments(const sx::Colors* colors, const double* about, double* out) {
+    sx::current().level_moments(*colors, about, out);
+}
+
+// Percentiles of the angles in a plane (3, 2).
+void sx_level_angle_percentiles(const sx::Colors* colors, const double* plane, const double* percents, int32_t m,
+                                double* out) {
+    values_here.resize(colors->n);
+    weights_here.resize(colors->n);
+    sx::current().level_angles(*colors, plane, values_here.data(), weights_here.data());
+    percentiles_of(values_here.data(), weights_here.data(), colors->n, percents, m, out, angle_of);
+}
+
+// A percentile of the amounts of each of two stains.
+void sx_level_amount_percentiles(const sx::Colors* colors, const sx::Separation* by, double percent, double* out) {
+    values_here.resize(2 * colors->n);
+    sx::current().level_amounts(*colors, *by, values_here.data());
+    for (int stain = 0; stain < 2; stain++)
+        percentiles_of(values_here.data() + stain * colors->n, colors->counts, colors->n, &percent, 1, out + stain, as_it_is);
 }
 
 // Each color's value in a table (3, 256) of its channels.
@@ -155,15 +167,6 @@ void sx_project(const double* planes, int64_t n, const double* matrix, int32_t m
         const double a = matrix[3 * row], b = matrix[3 * row + 1], c = matrix[3 * row + 2];
         double* p = out + row * n;
         for (int64_t i = 0; i < n; i++) p[i] = a * x[i] + b * y[i] + c * z[i];
-    }
-}
-
-// Counts of the colors (3, n) whose every density is at least ``least``, 0 for all others.
-void sx_at_least(const double* od, const int64_t* counts, int64_t n, double least, int64_t* out) {
-    const double *x = od, *y = od + n, *z = od + 2 * n;
-    for (int64_t i = 0; i < n; i++) {
-        const double lowest = std::min(std::min(x[i], y[i]), z[i]);
-        out[i] = lowest >= least ? counts[i] : 0;
     }
 }
 

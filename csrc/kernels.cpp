@@ -3,6 +3,7 @@
 #include "kernels.h"
 #include "interleave.h"
 #include "math.h"
+#include "order.h"
 
 namespace {
 
@@ -409,6 +410,78 @@ void lab_of_levels(const uint8_t* levels, int64_t n, const double* linear, const
     }
 }
 
+// Densities of some colors, and their counts if every density is at least so large, else 0: what would be megabytes for
+// all colors stays in cache.
+constexpr int PART = 256;
+
+struct Part {
+    alignas(64) double d[3][PART] = {}, weight[PART] = {};
+    int count;
+
+    void read(const sx::Colors& colors, int64_t start) {
+        count = (int)(colors.n - start < PART ? colors.n - start : PART);
+        for (int c = 0; c < 3; c++) {
+            const uint8_t* p = colors.levels + c * colors.n + start;
+            const double* table = colors.tables + 256 * c;
+            for (int i = 0; i < count; i++) d[c][i] = table[p[i]];
+        }
+        for (int i = 0; i < count; i++) {
+            const double lower = d[0][i] < d[1][i] ? d[0][i] : d[1][i], lowest = lower < d[2][i] ? lower : d[2][i];
+            weight[i] = lowest >= colors.least ? (double)colors.counts[start + i] : 0.0;
+        }
+        for (int i = count; i < PART; i++) weight[i] = 0.0;
+    }
+};
+
+// As moments(), and the sum of weights.
+void level_moments(const sx::Colors& colors, const double* about, double* out) {
+    double lanes[10][LANES] = {};
+    const double a = about[0], b = about[1], c = about[2];
+    Part part;
+    for (int64_t start = 0; start < colors.n; start += PART) {
+        part.read(colors, start);
+        in_lanes(PART, [&](int64_t i, int k) {
+            const double w = part.weight[i], u = part.d[0][i] - a, v = part.d[1][i] - b, t = part.d[2][i] - c;
+            lanes[0][k] += w * u, lanes[1][k] += w * v, lanes[2][k] += w * t;
+            lanes[3][k] += w * u * u, lanes[4][k] += w * u * v, lanes[5][k] += w * u * t;
+            lanes[6][k] += w * v * v, lanes[7][k] += w * v * t, lanes[8][k] += w * t * t, lanes[9][k] += w;
+        });
+    }
+    for (int j = 0; j < 10; j++) out[j] = total(lanes[j]);
+}
+
+// A number that orders directions in a plane (3, 2) as their angle does, for each color, and its weight.
+void level_angles(const sx::Colors& colors, const double* plane, double* order, int64_t* weights) {
+    Part part;
+    for (int64_t start = 0; start < colors.n; start += PART) {
+        part.read(colors, start);
+        for (int i = 0; i < part.count; i++) {
+            const double u = part.d[0][i], v = part.d[1][i], w = part.d[2][i];
+            const double x = plane[0] * u + plane[2] * v + plane[4] * w, y = plane[1] * u + plane[3] * v + plane[5] * w;
+            order[start + i] = order_of(x, y);
+            weights[start + i] = (int64_t)part.weight[i];
+        }
+    }
+}
+
+void level_amounts(const sx::Colors& colors, const sx::Separation& by, double* out) {
+    Part part;
+    const double *s = by.rows, *t = by.rows + 3, cosine = s[0] * t[0] + s[1] * t[1] + s[2] * t[2];
+    for (int64_t start = 0; start < colors.n; start += PART) {
+        part.read(colors, start);
+        double *one = out + start, *two = out + colors.n + start;
+        for (int i = 0; i < part.count; i++) {
+            const double u = part.d[0][i], v = part.d[1][i], w = part.d[2][i];
+            if (by.lasso) {
+                const auto a = lasso_of(u, v, w, s, t, by.penalty, cosine, by.determinant);
+                one[i] = a.one, two[i] = a.two;
+            } else {
+                one[i] = s[0] * u + s[1] * v + s[2] * w, two[i] = t[0] * u + t[1] * v + t[2] * w;
+            }
+        }
+    }
+}
+
 // Marks the values from low to high that are counted at all; sums of counts below low, and of those marked.
 void mark(const double* values, const int64_t* counts, int64_t n, double low, double high, uint8_t* marks,
           int64_t sums[2]) {
@@ -660,6 +733,7 @@ bool to_levels(const SxView& src, const SxView& dst, float tolerance, int64_t fi
 
 namespace sx {
 extern const Kernels VARIANT;
-const Kernels VARIANT = {VARIANT_NAME, density, mixture, stains, lab, hsv, lut3d, lut4d, gray_lut, lab_of_levels, mark, moments,
+const Kernels VARIANT = {VARIANT_NAME, density, mixture, stains, lab, hsv, lut3d, lut4d, gray_lut, lab_of_levels, level_moments, level_angles,
+                         level_amounts, mark, moments,
                          lasso_moments, lasso, to_levels, gray};
 }  // namespace sx

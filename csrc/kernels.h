@@ -73,6 +73,22 @@ struct GrayLut {
     const float* context;
 };
 
+// 8-bit colors (3, n) with counts, their densities by a table (3, 256), and how dense they must be to count.
+struct Colors {
+    const uint8_t* levels;
+    const int64_t* counts;
+    int64_t n;
+    const double* tables;
+    double least;
+};
+
+// Amounts of two stains: by a matrix (2, 3), or by the non-negative lasso of unit stains (2, 3).
+struct Separation {
+    double rows[6];
+    int32_t lasso;
+    double penalty, determinant;
+};
+
 struct Kernels {
     const char* name;
     void (*density)(const SxView&, const SxView&, const DensityMap&, int64_t first, int64_t last);
@@ -84,6 +100,9 @@ struct Kernels {
     void (*lut4d)(const SxView&, const SxView&, const Lut4D&, int64_t first, int64_t last);
     void (*gray_lut)(const SxView&, const GrayLut&, int64_t first, int64_t last);
     void (*lab_of_levels)(const uint8_t* levels, int64_t n, const double* linear, const double* xyz_from_rgb, double* out);
+    void (*level_moments)(const Colors&, const double* about, double* out);
+    void (*level_angles)(const Colors&, const double* plane, double* order, int64_t* weights);
+    void (*level_amounts)(const Colors&, const Separation&, double* out);
     void (*mark)(const double* values, const int64_t* counts, int64_t n, double low, double high, uint8_t* marks,
                  int64_t sums[2]);
     void (*moments)(const double* planes, const int64_t* counts, int64_t n, const double* about, double* out);

@@ -220,32 +220,3 @@ def weighted_moments(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray
     mean = (values * counts).sum(1) / counts.sum()
     variance = (np.square(values - mean[:, None]) * counts).sum(1) / counts.sum()
     return mean, np.sqrt(variance)
-
-
-def second_moments(values: np.ndarray, counts: np.ndarray, centered: bool) -> np.ndarray:
-    """Matrix ``(3, 3)`` of the mean products of the rows of ``values`` (3, K), about their means or about zero."""
-    if native.active():
-        return kernels.moments(values, counts, None if centered else np.zeros(3))[1]
-    total = counts.sum()
-    deviation = values - ((values * counts).sum(1) / total)[:, None] if centered else values
-    return np.asarray((deviation * counts) @ deviation.T / total)
-
-
-def angle_percentiles(x: np.ndarray, y: np.ndarray, counts: np.ndarray, percents: tuple[float, ...]) -> np.ndarray:
-    """Percentiles of the angles ``arctan2(y, x)``, in radians, each repeated ``counts`` times."""
-    if native.active():
-        return kernels.angle_percentiles(x, y, counts, percents)
-    angle = np.arctan2(y, x)
-    return np.array([weighted_percentile(angle, counts, percent) for percent in percents])
-
-
-def at_least(values: np.ndarray, counts: np.ndarray, least: float) -> np.ndarray:
-    """``counts`` of the colors whose every value ``(3, K)`` is at least ``least``, 0 for all others."""
-    if native.active():
-        return kernels.at_least(values, counts, least)
-    return counts * (values.min(axis=0) >= least)
-
-
-def project(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """``matrix @ values``, ``(m, 3)`` and ``(3, K)``."""
-    return kernels.project(matrix, values) if native.active() else matrix @ values

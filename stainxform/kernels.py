@@ -392,14 +392,6 @@ def look_up(levels: np.ndarray, tables: np.ndarray) -> np.ndarray:
     return out
 
 
-def at_least(values: np.ndarray, counts: np.ndarray, least: float) -> np.ndarray:
-    """``counts`` of the colors whose every value ``(3, K)`` is at least ``least``, 0 for all others."""
-    out = native.empty((counts.size,), np.int64)
-    values, counts = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(counts, np.int64)
-    native.call("sx_at_least", values, counts, c_int64(counts.size), c_double(least), out)
-    return out
-
-
 def count_between(levels: np.ndarray, counts: np.ndarray, least: np.ndarray, most: np.ndarray) -> int:
     """Pixels of the colors whose least level is marked in ``least``, bool ``(256,)``, and whose most in ``most``."""
     levels, counts = np.ascontiguousarray(levels), np.ascontiguousarray(counts, np.int64)
@@ -432,15 +424,78 @@ def percentiles(values: np.ndarray, counts: np.ndarray, percents: tuple[float, .
     return out
 
 
-def angle_percentiles(x: np.ndarray, y: np.ndarray, counts: np.ndarray, percents: tuple[float, ...]) -> np.ndarray:
-    """Percentiles of ``arctan2(y, x)``, each repeated ``counts`` times."""
-    out = np.empty(len(percents))
-    x, y = (np.ascontiguousarray(axis, np.float64) for axis in (x, y))
-    counts = np.ascontiguousarray(counts, np.int64)
-    native.call(
-        "sx_angle_percentiles", x, y, counts, c_int64(x.size), np.array(percents, np.float64), len(percents), out
+class _Colors(Structure):
+    _fields_ = [("levels", c_void_p), ("counts", c_void_p), ("n", c_int64), ("tables", c_void_p), ("least", c_double)]
+
+
+class _Separation(Structure):
+    _fields_ = [("rows", c_double * 6), ("lasso", c_int32), ("penalty", c_double), ("determinant", c_double)]
+
+
+@dataclass(frozen=True, eq=False)
+class Colors:
+    """8-bit colors ``(3, K)``, int64 counts, densities by a table ``(3, 256)``, and the least that counts."""
+
+    levels: np.ndarray
+    counts: np.ndarray
+    tables: np.ndarray
+    least: float
+
+    @cached_property
+    def structure(self) -> Structure:
+        """What the kernels take."""
+        return _Colors(
+            *(array.ctypes.data for array in self._kept[:2]), self.counts.size, self._kept[2].ctypes.data, self.least
+        )
+
+    @cached_property
+    def _kept(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        contiguous = np.ascontiguousarray
+        return contiguous(self.levels), contiguous(self.counts, np.int64), contiguous(self.tables, np.float64)
+
+
+def level_moments(colors: Colors, centered: bool) -> tuple[int, np.ndarray]:
+    """Pixels that count, and second moments ``(3, 3)`` of densities about their means, or about zero."""
+    levels, tables = colors._kept[0], colors._kept[2]
+    # About a point near the mean, so that little cancels, and moved.
+    sample = levels[:, :: 1 + levels.shape[1] // 1024]
+    point = (
+        np.array([table[row].mean() for table, row in zip(tables, sample)]) if centered and sample.size else np.zeros(3)
     )
+    out = np.empty(10)
+    native.call("sx_level_moments", colors.structure, point, out)
+    total = int(out[9])
+    if not total:
+        return 0, np.zeros((3, 3))
+    second, shift = _symmetric(out[3:9] / total), out[:3] / total
+    return total, second - np.outer(shift, shift) if centered else second
+
+
+def _symmetric(upper: np.ndarray) -> np.ndarray:
+    a, b, c, d, e, f = upper
+    return np.array([[a, b, c], [b, d, e], [c, e, f]])
+
+
+def level_angle_percentiles(colors: Colors, plane: np.ndarray, percents: tuple[float, ...]) -> np.ndarray:
+    """Percentiles of the angles of densities in a plane ``(3, 2)``."""
+    out, wanted = np.empty(len(percents)), np.array(percents, np.float64)
+    plane = np.ascontiguousarray(plane)
+    native.call("sx_level_angle_percentiles", colors.structure, plane, wanted, len(percents), out)
     return out
+
+
+def level_amount_percentiles(
+    colors: Colors, rows: np.ndarray, penalty: float | None, determinant: float | None, percent: float
+) -> np.ndarray:
+    """A percentile of the amounts of two stains: ``rows @ density``, or, with a penalty, their lasso amounts."""
+    by = _Separation(_doubles(rows), penalty is not None, penalty or 0.0, determinant or 0.0)
+    out = np.empty(2)
+    native.call("sx_level_amount_percentiles", colors.structure, by, c_double(percent), out)
+    return out
+
+
+def _doubles(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(np.asarray(values, np.float64).ravel().tolist())
 
 
 def moments(values: np.ndarray, counts: np.ndarray, about: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -452,9 +507,7 @@ def moments(values: np.ndarray, counts: np.ndarray, about: np.ndarray | None = N
     point = values[:, :: 1 + counts.size // 1024].mean(axis=1) if about is None else np.asarray(about, np.float64)
     native.call("sx_moments", values, counts, c_int64(counts.size), point, out)
     mean = out[:3] / total
-    second = np.empty((3, 3))
-    second[np.triu_indices(3)] = out[3:] / total
-    second.T[np.triu_indices(3)] = out[3:] / total
+    second = _symmetric(out[3:] / total)
     return mean, second - np.outer(mean - point, mean - point) if about is None else second
 
 

@@ -182,7 +182,10 @@ def _find() -> ctypes.CDLL | None:
     for name in (
         "sx_histogram_take",
         "sx_look_up",
-        "sx_at_least",
+        "sx_percentiles",
+        "sx_level_moments",
+        "sx_level_angle_percentiles",
+        "sx_level_amount_percentiles",
         "sx_project",
         "sx_lab_of_levels",
         "sx_moments",

@@ -46,6 +46,11 @@ class LeastSquares:
         amounts = kernels.project(inverse, od) if _estimates(od) else mix(inverse, od)
         return namespace(od).clip(amounts, 0.0, None) if self.positive else amounts
 
+    @property
+    def numbers(self) -> tuple[np.ndarray, None, None]:
+        """The matrix ``(k, 3)``; see ``kernels.level_amount_percentiles``."""
+        return np.linalg.pinv(self.stain_matrix), None, None
+
 
 @dataclass(frozen=True, eq=False)
 class NonnegativeLasso:
@@ -66,6 +71,11 @@ class NonnegativeLasso:
             return kernels.lasso(od, self.stain_matrix, self.penalty, self.determinant)
         first, second = mix(self.stain_matrix.T, od) - self.penalty
         return lasso_pair(first, second, float(self.stain_matrix[:, 0] @ self.stain_matrix[:, 1]))
+
+    @property
+    def numbers(self) -> tuple[np.ndarray, float, float]:
+        """The stains ``(2, 3)``, the penalty and the determinant; see ``kernels.level_amount_percentiles``."""
+        return self.stain_matrix.T, self.penalty, self.determinant
 
     @property
     def determinant(self) -> float:

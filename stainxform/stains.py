@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from stainxform.densities import Densities
 from stainxform.errors import NotEnoughTissueError
-from stainxform.histogram import angle_percentiles, project, second_moments, weighted_percentile
+from stainxform.separation import LeastSquares, NonnegativeLasso
 from stainxform.tissue import MIN_TISSUE_PIXELS
 
 MIN_STAIN_ANGLE = 5.0
@@ -16,15 +17,12 @@ MIN_STAIN_ANGLE = 5.0
 stain over 2 to 3 degrees; real H&E tiles, of five scanners and six laboratories, show 9 or more."""
 
 
-def macenko_stain_matrix(
-    od: np.ndarray, counts: np.ndarray, *, alpha: float = 1.0, centered: bool = True
-) -> np.ndarray:
+def macenko_stain_matrix(stained: Densities, *, alpha: float = 1.0, centered: bool = True) -> np.ndarray:
     """Stain matrix by the robust extreme angles in the plane of the two leading eigenvectors.
 
     Parameters
     ----------
-    od : float64 ``(3, K)``, optical densities.
-    counts : ``(K,)``, how many stained pixels have each; 0 leaves a color out.
+    stained : optical densities, of which only stained pixels count.
     alpha : percentile of the angles taken as extreme, and 100 - alpha, in percent.
     centered : covariance about the mean (the published code) or about zero (the paper's SVD of the OD itself).
 
@@ -41,17 +39,15 @@ def macenko_stain_matrix(
     Macenko et al., "A method for normalizing histology slides for quantitative analysis", ISBI 2009; statement order
     of the original MATLAB toolbox (Veta 2013).
     """
-    total = counts.sum()
+    total, covariance = stained.second_moments(centered)
     if total < MIN_TISSUE_PIXELS:
         raise NotEnoughTissueError(
             f"{total} stained pixels are too few to estimate stain vectors (at least {MIN_TISSUE_PIXELS} are needed)"
         )
-    covariance = second_moments(od, counts, centered)
     plane = np.linalg.eigh(covariance)[1][:, 1:]  # ascending: the second, then the first eigenvector
     # Measured against the second eigenvector the angles lie around +-90 degrees, away from atan2's branch cut,
     # whichever sign the eigenvectors came with.
-    x, y = project(plane.T, od)
-    extremes = angle_percentiles(x, y, counts, (alpha, 100 - alpha))
+    extremes = stained.angle_percentiles(plane, (alpha, 100 - alpha))
     vectors = plane @ np.array([np.cos(extremes), np.sin(extremes)])
     apart = float(np.degrees(extremes[1] - extremes[0]))
     if apart < MIN_STAIN_ANGLE:
@@ -61,12 +57,12 @@ def macenko_stain_matrix(
     return np.asarray(vectors if vectors[0, 0] > vectors[0, 1] else vectors[:, ::-1])
 
 
-def robust_maxima(concentrations: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """99th percentile of the concentrations ``(k, K)`` of each stain, ``(k,)``.
+def robust_maxima(densities: Densities, separation: LeastSquares | NonnegativeLasso) -> np.ndarray:
+    """99th percentile of the concentrations of each of two stains, ``(2,)``.
 
     Raises NotEnoughTissueError if a stain is absent, i.e. its maximum is not positive.
     """
-    return all_present(np.array([weighted_percentile(row, counts, 99) for row in concentrations]))
+    return all_present(densities.amount_percentiles(separation, 99))
 
 
 def all_present(maxima: np.ndarray) -> np.ndarray:

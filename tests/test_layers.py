@@ -19,7 +19,7 @@ LAYERS = [
     {"images", "separation", "interpolation"},
     {"blank"},
     {"histogram"},
-    {"tissue", "background"},
+    {"tissue", "background", "densities"},
     {"maps", "stains", "modelfile", "references"},
     {"factorization", "classifier"},
     {"files"},

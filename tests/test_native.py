@@ -20,6 +20,7 @@ from stainxform import kernels, native
 from stainxform.augment.hed import DEFINITIONS as HED
 from stainxform.augment.hsv import HSVMap
 from stainxform.color import STAINTOOLS_DENSITY, BackgroundDensity, CIELab, LAlphaBeta, OpticalDensity
+from stainxform.densities import Densities
 from stainxform.errors import ParameterError
 from stainxform.histogram import ColorHistogram
 from stainxform.lut3d import Lut3DMap
@@ -223,14 +224,56 @@ def test_percentiles_of_extreme_values(values):
     np.testing.assert_array_equal(found, [values.min(), np.median(values), values.max()])
 
 
+plain_spaces = st.sampled_from([OpticalDensity(), STAINTOOLS_DENSITY, BackgroundDensity((240.0, 235.0, 251.0))])
+leasts = st.sampled_from([-np.inf, 0.15, 0.4])
+
+
 @laws
-@given(seed=st.integers(0, 999), size=st.integers(1, 200), percent=st.floats(0, 100))
-def test_angle_percentiles_are_those_of_arctan2(seed, size, percent):
-    rng = np.random.default_rng(seed)
-    x, y = rng.normal(size=(2, size)) * rng.choice([0, 1], (2, size), p=[0.1, 0.9])
-    counts = rng.integers(1, 9, size)
-    (found,) = kernels.angle_percentiles(x, y, counts, (percent,))
-    assert found == pytest.approx(np.percentile(np.repeat(np.arctan2(y, x), counts), percent), abs=1e-12)
+@given(image=images, space=plain_spaces, least=leasts, centered=st.booleans())
+def test_moments_of_densities_agree_with_numpy(variant, image, space, least, centered):
+    histogram = ColorHistogram.of(image)
+    total, second = Densities(histogram, space, histogram.counts, least).second_moments(centered)
+    with native.using("off"):
+        plain_total, plain = Densities(histogram, space, histogram.counts, least).second_moments(centered)
+    assert total == plain_total
+    np.testing.assert_allclose(second, plain, rtol=1e-9, atol=1e-12)
+
+
+@laws
+@given(image=images, least=leasts, seed=st.integers(0, 99), percent=st.floats(0, 100))
+def test_angles_of_densities_agree_with_numpy(variant, image, least, seed, percent):
+    histogram = ColorHistogram.of(image)
+    densities = Densities(histogram, OpticalDensity(), histogram.counts, least)
+    assume(densities.second_moments(False)[0])
+    plane = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 2)))[0]
+    (found,) = densities.angle_percentiles(plane, (percent,))
+    with native.using("off"):
+        (plain,) = Densities(histogram, OpticalDensity(), histogram.counts, least).angle_percentiles(plane, (percent,))
+    # The mean of two neighbors across the branch cut is not defined: there any turn serves.
+    assert np.cos(found - plain) == pytest.approx(1, abs=1e-9)
+
+
+@laws
+@given(x=st.floats(-9, 9), y=st.floats(-9, 9))
+def test_directions_are_ordered_as_arctan2_does(x, y):
+    """One color in a plane of its own: its angle comes back."""
+    assume(abs(x) + abs(y) > 1e-3)
+    levels, tables = np.zeros((3, 1), np.uint8), np.zeros((3, 256))
+    tables[:, 0] = x, y, 0
+    colors = kernels.Colors(levels, np.ones(1, np.int64), tables, -np.inf)
+    (found,) = kernels.level_angle_percentiles(colors, np.eye(3, 2), (50.0,))
+    assert found == pytest.approx(np.arctan2(y, x), abs=1e-12)
+
+
+@laws
+@given(image=images, percent=st.floats(0, 100), separation=st.sampled_from([LASSO, LeastSquares(STAINS)]))
+def test_percentiles_of_amounts_agree_with_numpy(variant, image, percent, separation):
+    histogram = ColorHistogram.of(image)
+    densities = Densities(histogram, STAINTOOLS_DENSITY, histogram.counts)
+    found = densities.amount_percentiles(separation, percent)
+    with native.using("off"):
+        plain = Densities(histogram, STAINTOOLS_DENSITY, histogram.counts).amount_percentiles(separation, percent)
+    np.testing.assert_allclose(found, plain, atol=1e-9)
 
 
 @laws

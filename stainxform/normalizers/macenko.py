@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from stainxform.color import STAINTOOLS_DENSITY, STAINTOOLS_LIGHTEST, CIELab, OpticalDensity
+from stainxform.densities import Densities
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
-from stainxform.histogram import ColorHistogram, at_least
+from stainxform.histogram import ColorHistogram
 from stainxform.maps import ColorMap, NonnegativeStainMap, StainMatrixMap
 from stainxform.normalizers.base import PointwiseNormalizer, array_of, pooled_histogram
 from stainxform.references import REFERENCES
@@ -149,19 +150,19 @@ class Macenko(PointwiseNormalizer):
 
     def _estimate(self, histogram: ColorHistogram) -> tuple[np.ndarray, np.ndarray]:
         definition = DEFINITIONS[self.definition]
-        od = histogram.values(definition.space)
-        stained = self._stained(histogram, od)
-        stain_matrix = macenko_stain_matrix(od, stained, alpha=self.alpha, centered=definition.centered)
-        return stain_matrix, robust_maxima(self._separation(stain_matrix)(od), histogram.counts)
+        stained = self._stained(histogram)
+        stain_matrix = macenko_stain_matrix(stained, alpha=self.alpha, centered=definition.centered)
+        every = Densities(histogram, definition.space, histogram.counts)
+        return stain_matrix, robust_maxima(every, self._separation(stain_matrix))
 
-    def _stained(self, histogram: ColorHistogram, od: np.ndarray) -> np.ndarray:
-        """How many stained pixels have each color, ``(K,)``."""
+    def _stained(self, histogram: ColorHistogram) -> Densities:
         definition = DEFINITIONS[self.definition]
         if definition.lightest is not None:
-            return histogram.counts * (histogram.values(CIELab())[0] < definition.lightest)
+            dark = histogram.counts * (histogram.values(CIELab())[0] < definition.lightest)
+            return Densities(histogram, definition.space, dark)
         beta = definition.beta if self.beta is None else self.beta
         assert beta is not None
-        return at_least(od, histogram.counts, beta)
+        return Densities(histogram, definition.space, histogram.counts, beta)
 
     def _separation(self, stain_matrix: np.ndarray) -> LeastSquares | NonnegativeLasso:
         penalty = DEFINITIONS[self.definition].penalty

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from stainxform.color import STAINTOOLS_DENSITY, STAINTOOLS_LIGHTEST, CIELab, OpticalDensity
+from stainxform.densities import Densities
 from stainxform.errors import ParameterError
 from stainxform.factorization import sparse_stain_matrix
 from stainxform.histogram import ColorHistogram
@@ -108,8 +109,8 @@ class Vahadane(PointwiseNormalizer):
         penalty = definition.concentration_regularization if given is None else given
         atoms = sparse_stain_matrix(tissue.values(definition.space), tissue.counts, penalty=sparsity)
         separation = NonnegativeLasso(atoms, penalty)
-        amounts = separation(histogram.values(definition.space))
-        return separation, robust_maxima(amounts, histogram.counts)
+        every = Densities(histogram, definition.space, histogram.counts)
+        return separation, robust_maxima(every, separation)
 
     def color_map(self, histogram: ColorHistogram) -> NonnegativeStainMap:
         """``W_target diag(max_target / max_source) a``, with a the non-negative lasso amounts of each pixel."""
