@@ -27,6 +27,7 @@ VARIANTS = {"BASELINE": []} | (
             "-mfma",
             "-mprefer-vector-width=512",
             "-Wno-maybe-uninitialized",
+            "-Wno-uninitialized",
         ],
     }
     if X86

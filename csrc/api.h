@@ -45,8 +45,8 @@ SX_API void sx_moments(const double* planes, const int64_t* counts, int64_t n, c
 SX_API void sx_lasso_moments(const double* od, const double* weights, int64_t n, const double* stains, double penalty,
                              double determinant, double* out);
 SX_API void sx_lasso(const double* od, int64_t n, const double* stains, double penalty, double determinant, double* out);
-SX_API int64_t sx_count_between(const uint8_t* levels, const int64_t* counts, int64_t n, const uint8_t* least_table,
-                                const uint8_t* most_table);
+SX_API int64_t sx_count_between(const uint8_t* levels, const int64_t* counts, int64_t n, int32_t least_bound,
+                                int32_t most_bound);
 SX_API int64_t sx_sum(const SxView* image, int32_t threads);
 SX_API void sx_look_up(const uint8_t* levels, int64_t n, const double* tables, double* out);
 SX_API void sx_project(const double* planes, int64_t n, const double* matrix, int32_t m, double* out);

@@ -1,7 +1,6 @@
 // Exact order statistics of weighted values, by selection in place of sorting.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -20,7 +19,7 @@ double at_rank(const std::vector<Item>& items, int64_t below, int64_t rank) {
 }
 
 constexpr int SAMPLE = 1024;
-constexpr double MARGIN = 0.02;  // six standard deviations of a sample's quantile near the ends, in parts of the whole
+constexpr double MARGIN = 0.012;  // of the whole: four standard deviations of a sample's percentile near the ends
 
 struct Bracket {
     double low = -INFINITY, high = INFINITY;
@@ -42,8 +41,8 @@ void select(const double* values, const int64_t* counts, int64_t n, int64_t tota
 
     // Kept between calls: to get this much memory anew takes longer than to fill it.
     thread_local std::vector<Item> kept;
-    thread_local std::vector<uint8_t> marks;
-    marks.assign(n + 8, 0);
+    thread_local std::vector<int64_t> places;
+    places.resize(n + 1);
     for (size_t k = 0; k < ranks.size(); k += 2) {
         Bracket bracket;
         if (sampled) {
@@ -54,16 +53,11 @@ void select(const double* values, const int64_t* counts, int64_t n, int64_t tota
         }
         for (int attempt = 0;; attempt++) {
             int64_t sums[2];
-            sx::current().mark(values, counts, n, bracket.low, bracket.high, marks.data(), sums);
+            const int64_t inside = sx::current().between(values, counts, n, bracket.low, bracket.high, places.data(), sums);
             bracket.below = sums[0], bracket.inside = sums[1];
             kept.clear();
-            for (int64_t start = 0; start < n; start += 8) {
-                uint64_t eight;
-                std::memcpy(&eight, marks.data() + start, 8);
-                if (!eight) continue;
-                for (int64_t i = start; i < start + 8; i++)
-                    if (marks[i] && counts[i]) kept.emplace_back(values[i], counts[i]);
-            }
+            for (int64_t i = 0; i < inside; i++)
+                if (counts[places[i]]) kept.emplace_back(values[places[i]], counts[places[i]]);
             const bool found = bracket.below <= ranks[k] && ranks[k + 1] < bracket.below + bracket.inside;
             if (found || attempt) break;
             bracket.low = -INFINITY, bracket.high = INFINITY;  // the sample was misleading
@@ -170,14 +164,14 @@ void sx_project(const double* planes, int64_t n, const double* matrix, int32_t m
     }
 }
 
-// Pixels of the colors (3, n) whose least level is marked in one table of 256, and whose most in the other.
-int64_t sx_count_between(const uint8_t* levels, const int64_t* counts, int64_t n, const uint8_t* least_table,
-                         const uint8_t* most_table) {
+// Pixels of the colors (3, n) whose least level is at most one bound, and whose most at least another.
+int64_t sx_count_between(const uint8_t* levels, const int64_t* counts, int64_t n, int32_t least_bound,
+                         int32_t most_bound) {
     const uint8_t *r = levels, *g = levels + n, *b = levels + 2 * n;
     int64_t total = 0;
     for (int64_t i = 0; i < n; i++) {
         const uint8_t least = std::min(std::min(r[i], g[i]), b[i]), most = std::max(std::max(r[i], g[i]), b[i]);
-        total += counts[i] * (least_table[least] & most_table[most]);
+        total += least <= least_bound && most >= most_bound ? counts[i] : 0;
     }
     return total;
 }

@@ -482,18 +482,34 @@ void level_amounts(const sx::Colors& colors, const sx::Separation& by, double* o
     }
 }
 
-// Marks the values from low to high that are counted at all; sums of counts below low, and of those marked.
-void mark(const double* values, const int64_t* counts, int64_t n, double low, double high, uint8_t* marks,
-          int64_t sums[2]) {
-    int64_t below = 0, inside = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t count = counts[i];
-        const bool smaller = values[i] < low, between = !smaller & (values[i] <= high);
-        below += smaller ? count : 0;
-        inside += between ? count : 0;
-        marks[i] = between;
+// Places of the values from low to high, and how many there are; sums of counts below low, and of those values.
+// ``places`` has room for one more than n.
+int64_t between(const double* values, const int64_t* counts, int64_t n, double low, double high, int64_t* places,
+                int64_t sums[2]) {
+    int64_t below = 0, inside = 0, found = 0, i = 0;
+#if defined(__AVX512F__)
+    const __m512d from = _mm512_set1_pd(low), to = _mm512_set1_pd(high);
+    __m512i lower = _mm512_setzero_si512(), within = lower;
+    for (; i + 8 <= n; i += 8) {
+        const __m512d v = _mm512_loadu_pd(values + i);
+        const __m512i count = _mm512_loadu_si512(counts + i);
+        const __mmask8 small = _mm512_cmp_pd_mask(v, from, _CMP_LT_OQ);
+        __mmask8 fits = _mm512_mask_cmp_pd_mask((__mmask8)~small, v, to, _CMP_LE_OQ);
+        lower = _mm512_mask_add_epi64(lower, small, lower, count);
+        within = _mm512_mask_add_epi64(within, fits, within, count);
+        for (; fits; fits = (__mmask8)(fits & (fits - 1))) places[found++] = i + __builtin_ctz(fits);
+    }
+    below = _mm512_reduce_add_epi64(lower), inside = _mm512_reduce_add_epi64(within);
+#endif
+    for (; i < n; i++) {  // written always, kept if it fits: a branch would be a coin toss
+        const bool smaller = values[i] < low, fits = !smaller & (values[i] <= high);
+        below += smaller ? counts[i] : 0;
+        inside += fits ? counts[i] : 0;
+        places[found] = i;
+        found += fits;
     }
     sums[0] = below, sums[1] = inside;
+    return found;
 }
 
 // Weighted sums of v, and of the products of v - about: (3) and (6), upper triangle.
@@ -734,6 +750,6 @@ bool to_levels(const SxView& src, const SxView& dst, float tolerance, int64_t fi
 namespace sx {
 extern const Kernels VARIANT;
 const Kernels VARIANT = {VARIANT_NAME, density, mixture, stains, lab, hsv, lut3d, lut4d, gray_lut, lab_of_levels, level_moments, level_angles,
-                         level_amounts, mark, moments,
+                         level_amounts, between, moments,
                          lasso_moments, lasso, to_levels, gray};
 }  // namespace sx

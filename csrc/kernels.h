@@ -103,8 +103,8 @@ struct Kernels {
     void (*level_moments)(const Colors&, const double* about, double* out);
     void (*level_angles)(const Colors&, const double* plane, double* order, int64_t* weights);
     void (*level_amounts)(const Colors&, const Separation&, double* out);
-    void (*mark)(const double* values, const int64_t* counts, int64_t n, double low, double high, uint8_t* marks,
-                 int64_t sums[2]);
+    int64_t (*between)(const double* values, const int64_t* counts, int64_t n, double low, double high, int64_t* places,
+                       int64_t sums[2]);
     void (*moments)(const double* planes, const int64_t* counts, int64_t n, const double* about, double* out);
     void (*lasso_moments)(const double* od, const double* weights, int64_t n, const double* stains, double penalty,
                           double determinant, double* out);

@@ -392,8 +392,8 @@ def look_up(levels: np.ndarray, tables: np.ndarray) -> np.ndarray:
     return out
 
 
-def count_between(levels: np.ndarray, counts: np.ndarray, least: np.ndarray, most: np.ndarray) -> int:
-    """Pixels of the colors whose least level is marked in ``least``, bool ``(256,)``, and whose most in ``most``."""
+def count_between(levels: np.ndarray, counts: np.ndarray, least: int, most: int) -> int:
+    """Pixels of the colors whose smallest level is at most ``least``, and whose largest at least ``most``."""
     levels, counts = np.ascontiguousarray(levels), np.ascontiguousarray(counts, np.int64)
     return native.call("sx_count_between", levels, counts, c_int64(counts.size), least, most)
 

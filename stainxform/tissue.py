@@ -53,15 +53,16 @@ def tissue_fraction(histogram: ColorHistogram) -> float:
 def _tissue_pixels(histogram: ColorHistogram) -> int:
     if histogram.levels is None or not native.active():
         return int(histogram.counts[tissue_planes(histogram.colors)].sum())
-    return kernels.count_between(histogram.levels, histogram.counts, *_tables())
+    return kernels.count_between(histogram.levels, histogram.counts, *_bounds())
 
 
 @lru_cache(maxsize=1)
-def _tables() -> tuple[np.ndarray, np.ndarray]:
-    """Tissue depends on the least and the most of three levels only: for which levels the rule holds."""
+def _bounds() -> tuple[int, int]:
+    """The rule for 8-bit colors: the smallest of three levels is at most the first, the largest at least the second."""
     ramp = np.arange(256) / 255.0
-    least = tissue_planes(np.stack([ramp, np.ones(256), np.ones(256)]))
-    return least, tissue_planes(np.stack([ramp, np.zeros(256), np.zeros(256)]))
+    light_enough = tissue_planes(np.stack([ramp, np.ones(256), np.ones(256)]))
+    dark_enough = tissue_planes(np.stack([ramp, np.zeros(256), np.zeros(256)]))
+    return int(np.flatnonzero(light_enough)[-1]), int(np.flatnonzero(dark_enough)[0])
 
 
 def is_blank(histogram: ColorHistogram, min_tissue: float = MIN_TISSUE) -> bool:
