@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stainxform.center import fit_center
     from stainxform.lut3d import Lut3DMap, bake, bake_center, bake_error, read_cube, write_cube
     from stainxform.maps import ColorMap
+    from stainxform.native import set_threads
     from stainxform.normalizers.base import Normalizer
     from stainxform.normalizers.colornormnet import ColorNormNet
     from stainxform.normalizers.fast_slide import Ramakrishnan
@@ -67,6 +68,7 @@ _LAZY = {
     "reference_stains": "references:reference_stains",
     "register": "normalizers.registry:register",
     "separate_stains": "stain_tools:separate_stains",
+    "set_threads": "native:set_threads",
     "tissue_mask": "tissue:tissue_mask",
     "write_cube": "lut3d:write_cube",
 }
@@ -103,6 +105,7 @@ __all__ = [
     "reference_stains",
     "register",
     "separate_stains",
+    "set_threads",
     "tissue_mask",
     "write_cube",
 ]

@@ -43,6 +43,7 @@ NAMES = [
     "reference_stains",
     "register",
     "separate_stains",
+    "set_threads",
     "tissue_mask",
     "write_cube",
 ]
