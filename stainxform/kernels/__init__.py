@@ -1,0 +1,78 @@
+"""Color maps and estimation steps for which there is compiled code: thin wrappers that fill in its structures.
+
+Every one of them has a plain counterpart, which is its definition: the ``evaluate`` of a color map, the numpy function
+of an estimation. Colors of maps agree with it to 1e-5 of the range, which moves an 8-bit result by one level where it
+falls between two; estimates agree to 1e-9.
+"""
+
+from __future__ import annotations
+
+from stainxform.kernels.colors import (
+    color_counts,
+    count_between,
+    lab_of_levels,
+    look_up,
+    mean_level,
+    recolor,
+    to_levels,
+)
+from stainxform.kernels.encoder import (
+    EncoderKernel,
+    gray_levels,
+)
+from stainxform.kernels.estimation import (
+    Colors,
+    lasso,
+    lasso_moments,
+    level_amount_percentiles,
+    level_angle_percentiles,
+    level_moments,
+    moments,
+    percentiles,
+    project,
+)
+from stainxform.kernels.maps import (
+    DensityKernel,
+    HsvKernel,
+    Kernel,
+    LabKernel,
+    MixtureKernel,
+    StainKernel,
+)
+from stainxform.kernels.tables import (
+    Lut3DKernel,
+    four_values,
+    gray_lut,
+    lut4d,
+)
+
+__all__ = [
+    "Colors",
+    "DensityKernel",
+    "EncoderKernel",
+    "HsvKernel",
+    "Kernel",
+    "LabKernel",
+    "Lut3DKernel",
+    "MixtureKernel",
+    "StainKernel",
+    "color_counts",
+    "count_between",
+    "four_values",
+    "gray_levels",
+    "gray_lut",
+    "lab_of_levels",
+    "lasso",
+    "lasso_moments",
+    "level_amount_percentiles",
+    "level_angle_percentiles",
+    "level_moments",
+    "look_up",
+    "lut4d",
+    "mean_level",
+    "moments",
+    "percentiles",
+    "project",
+    "recolor",
+    "to_levels",
+]

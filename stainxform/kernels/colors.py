@@ -1,0 +1,79 @@
+"""The distinct colors of an image in compiled code: counted, converted, put back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ctypes import c_float, c_int64
+
+import numpy as np
+
+from stainxform import native
+from stainxform.color import D65, XYZ_FROM_RGB
+
+
+def recolor(
+    source: np.ndarray,
+    target: np.ndarray,
+    colors_of: Callable[[np.ndarray], np.ndarray],
+    levels: np.ndarray | None = None,
+) -> None:
+    """Apply a function of color to uint8 pixels ``(3, H, W)``, once for each distinct color.
+
+    ``colors_of`` takes uint8 colors ``(3, K)`` and returns theirs, ``(3, K)`` of the target's type. ``levels`` are the
+    distinct colors, if they are known.
+    """
+    if levels is None:
+        levels, _ = color_counts(source)
+    levels = np.ascontiguousarray(levels)
+    palette = np.empty((levels.shape[1], 4), target.dtype)
+    palette[:, :3] = colors_of(levels).T
+    threads = native.threads_for(source.shape[1] * source.shape[2])
+    native.call(
+        "sx_recolor", native.view(source), native.view(target), levels, c_int64(levels.shape[1]), palette, threads
+    )
+
+
+def color_counts(source: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct colors of uint8 pixels ``(3, H, W)``, uint8 ``(3, K)`` in Morton order, and their int64 counts."""
+    k = native.call("sx_histogram_count", native.view(source), native.threads_for(source.shape[1] * source.shape[2]))
+    levels, counts = np.empty((3, k), np.uint8), np.empty(k, np.int64)
+    native.call("sx_histogram_take", levels, counts, c_int64(k))
+    return levels, counts
+
+
+def mean_level(source: np.ndarray) -> float:
+    """Mean of uint8 pixels ``(3, H, W)`` over pixels and channels."""
+    threads = native.threads_for(source.shape[1] * source.shape[2])
+    return native.call("sx_sum", native.view(source), threads) / source.size
+
+
+def to_levels(source: np.ndarray, low: float, scale: float, tolerance: float) -> np.ndarray | None:
+    """Float32 pixels ``(3, H, W)`` as uint8 if all lie on the 8-bit grid, within ``tolerance`` levels; else None."""
+    out = np.empty(source.shape, np.uint8)
+    on_grid = native.call("sx_to_levels", native.view(source, low, scale), native.view(out), c_float(tolerance))
+    return out if on_grid else None
+
+
+_LINEAR = np.array([v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in np.arange(256) / 255])
+
+
+def lab_of_levels(levels: np.ndarray) -> np.ndarray:
+    """CIELAB, float64 ``(3, K)``, of uint8 colors ``(3, K)``."""
+    out = native.empty(levels.shape)
+    matrix = np.ascontiguousarray(XYZ_FROM_RGB / D65[:, None])
+    native.call("sx_lab_of_levels", np.ascontiguousarray(levels), c_int64(levels.shape[1]), _LINEAR, matrix, out)
+    return out
+
+
+def look_up(levels: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """Values, float64 ``(3, K)``, of uint8 colors in a table ``(3, 256)`` of their channels."""
+    out = native.empty(levels.shape)
+    tables = np.ascontiguousarray(tables, np.float64)
+    native.call("sx_look_up", np.ascontiguousarray(levels), c_int64(levels.shape[1]), tables, out)
+    return out
+
+
+def count_between(levels: np.ndarray, counts: np.ndarray, least: int, most: int) -> int:
+    """Pixels of the colors whose smallest level is at most ``least``, and whose largest at least ``most``."""
+    levels, counts = np.ascontiguousarray(levels), np.ascontiguousarray(counts, np.int64)
+    return native.call("sx_count_between", levels, counts, c_int64(counts.size), least, most)

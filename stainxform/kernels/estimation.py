@@ -1,0 +1,137 @@
+"""Statistics of weighted colors in compiled code, in float64."""
+
+from __future__ import annotations
+
+from ctypes import Structure, c_double, c_int32, c_int64, c_void_p
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from stainxform import native
+
+
+def project(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """``matrix @ values``, float64 ``(m, 3)`` and ``(3, K)``."""
+    out = native.empty((len(matrix), values.shape[1]))
+    values, matrix = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(matrix, np.float64)
+    native.call("sx_project", values, c_int64(values.shape[1]), matrix, len(matrix), out)
+    return out
+
+
+def lasso(values: np.ndarray, stain_matrix: np.ndarray, penalty: float, determinant: float) -> np.ndarray:
+    """Non-negative lasso amounts, float64 ``(2, K)``, of two stains ``(3, 2)`` in densities ``(3, K)``."""
+    out = native.empty((2, values.shape[1]))
+    values, stains = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(stain_matrix.T, np.float64)
+    native.call("sx_lasso", values, c_int64(values.shape[1]), stains, c_double(penalty), c_double(determinant), out)
+    return out
+
+
+def percentiles(values: np.ndarray, counts: np.ndarray, percents: tuple[float, ...]) -> np.ndarray:
+    """Percentiles of ``values`` (K,) repeated ``counts`` times, by selection."""
+    out = np.empty(len(percents))
+    values, counts = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(counts, np.int64)
+    native.call(
+        "sx_percentiles", values, counts, c_int64(values.size), np.array(percents, np.float64), len(percents), out
+    )
+    return out
+
+
+class _Colors(Structure):
+    _fields_ = [("levels", c_void_p), ("counts", c_void_p), ("n", c_int64), ("tables", c_void_p), ("least", c_double)]
+
+
+class _Separation(Structure):
+    _fields_ = [("rows", c_double * 6), ("lasso", c_int32), ("penalty", c_double), ("determinant", c_double)]
+
+
+@dataclass(frozen=True, eq=False)
+class Colors:
+    """8-bit colors ``(3, K)``, int64 counts, densities by a table ``(3, 256)``, and the least that counts."""
+
+    levels: np.ndarray
+    counts: np.ndarray
+    tables: np.ndarray
+    least: float
+
+    @cached_property
+    def structure(self) -> Structure:
+        """What the kernels take."""
+        return _Colors(
+            *(array.ctypes.data for array in self._kept[:2]), self.counts.size, self._kept[2].ctypes.data, self.least
+        )
+
+    @cached_property
+    def _kept(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        contiguous = np.ascontiguousarray
+        return contiguous(self.levels), contiguous(self.counts, np.int64), contiguous(self.tables, np.float64)
+
+
+def level_moments(colors: Colors, centered: bool) -> tuple[int, np.ndarray]:
+    """Pixels that count, and second moments ``(3, 3)`` of densities about their means, or about zero."""
+    levels, tables = colors._kept[0], colors._kept[2]
+    # About a point near the mean, so that little cancels, and moved.
+    sample = levels[:, :: 1 + levels.shape[1] // 1024]
+    point = (
+        np.array([table[row].mean() for table, row in zip(tables, sample)]) if centered and sample.size else np.zeros(3)
+    )
+    out = np.empty(10)
+    native.call("sx_level_moments", colors.structure, point, out)
+    total = int(out[9])
+    if not total:
+        return 0, np.zeros((3, 3))
+    second, shift = _symmetric(out[3:9] / total), out[:3] / total
+    return total, second - np.outer(shift, shift) if centered else second
+
+
+def _symmetric(upper: np.ndarray) -> np.ndarray:
+    a, b, c, d, e, f = upper
+    return np.array([[a, b, c], [b, d, e], [c, e, f]])
+
+
+def level_angle_percentiles(colors: Colors, plane: np.ndarray, percents: tuple[float, ...]) -> np.ndarray:
+    """Percentiles of the angles of densities in a plane ``(3, 2)``."""
+    out, wanted = np.empty(len(percents)), np.array(percents, np.float64)
+    plane = np.ascontiguousarray(plane)
+    native.call("sx_level_angle_percentiles", colors.structure, plane, wanted, len(percents), out)
+    return out
+
+
+def level_amount_percentiles(
+    colors: Colors, rows: np.ndarray, penalty: float | None, determinant: float | None, percent: float
+) -> np.ndarray:
+    """A percentile of the amounts of two stains: ``rows @ density``, or, with a penalty, their lasso amounts."""
+    by = _Separation(_doubles(rows), penalty is not None, penalty or 0.0, determinant or 0.0)
+    out = np.empty(2)
+    native.call("sx_level_amount_percentiles", colors.structure, by, c_double(percent), out)
+    return out
+
+
+def _doubles(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(np.asarray(values, np.float64).ravel().tolist())
+
+
+def moments(values: np.ndarray, counts: np.ndarray, about: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean ``(3,)`` of ``values`` (3, K) and second moments ``(3, 3)`` about a point; None: about the mean."""
+    total = float(counts.sum())
+    values, counts = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(counts, np.int64)
+    out = np.empty(9)
+    # About the mean: about a point near it, so that little cancels, and moved.
+    point = values[:, :: 1 + counts.size // 1024].mean(axis=1) if about is None else np.asarray(about, np.float64)
+    native.call("sx_moments", values, counts, c_int64(counts.size), point, out)
+    mean = out[:3] / total
+    second = _symmetric(out[3:] / total)
+    return mean, second - np.outer(mean - point, mean - point) if about is None else second
+
+
+def lasso_moments(
+    od: np.ndarray, weights: np.ndarray, stain_matrix: np.ndarray, penalty: float, determinant: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weighted sums over colors ``(3, K)`` of a a^T, OD a^T and a, with a the non-negative lasso amounts of each."""
+    out = np.empty(11)
+    stains = np.ascontiguousarray(stain_matrix.T)
+    native.call(
+        "sx_lasso_moments", od, weights, c_int64(weights.size), stains, c_double(penalty), c_double(determinant), out
+    )
+    a, b, c = out[:3]
+    return np.array([[a, b], [b, c]]), out[3:9].reshape(3, 2), out[9:]

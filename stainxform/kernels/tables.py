@@ -1,0 +1,82 @@
+"""Lookup tables in compiled code."""
+
+from __future__ import annotations
+
+from ctypes import Structure, c_float, c_int32, c_void_p
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from stainxform import native
+from stainxform.kernels.maps import Mapped
+
+
+class _Lut3D(Structure):
+    _fields_ = [
+        ("nodes", c_void_p), ("n", c_int32), ("tetrahedral", c_int32), ("low", c_float * 3), ("inverse", c_float * 3),
+    ]  # fmt: skip
+
+
+class _Lut4D(Structure):
+    _fields_ = [("nodes", c_void_p), ("context_nodes", c_int32), ("n", c_int32), ("context", c_void_p)]
+
+
+class _GrayLut(Structure):
+    _fields_ = [("table", c_void_p), ("context_nodes", c_int32), ("gray", c_void_p), ("context", c_void_p)]
+
+
+@dataclass(frozen=True, eq=False)
+class Lut3DKernel(Mapped):
+    """Interpolation in a table ``(N, N, N, 3)`` between the colors ``low`` and ``high``."""
+
+    table: np.ndarray
+    tetrahedral: bool
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+
+    name = "sx_lut3d"
+
+    @cached_property
+    def _nodes(self) -> np.ndarray:
+        return four_values(self.table)
+
+    @cached_property
+    def _structure(self) -> Structure:
+        n = len(self.table)
+        inverse = tuple((n - 1) / (high - low) for low, high in zip(self.low, self.high))
+        return _Lut3D(self._nodes.ctypes.data, n, self.tetrahedral, self.low, inverse)
+
+
+def four_values(table: np.ndarray) -> np.ndarray:
+    """A table of colors ``(..., 3)`` as contiguous float32 ``(..., 4)``: a node is one vector register."""
+    nodes = np.zeros((*table.shape[:-1], 4), np.float32)
+    nodes[..., :3] = table
+    return nodes
+
+
+def lut4d(nodes: np.ndarray, context: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
+    """Quadrilinear interpolation of ``nodes`` (K, T, T, T, 4) at ``source`` ``(3, H, W)`` in [0, 1], unclipped.
+
+    ``context`` is float32 ``(H, W)``; it and the nodes are contiguous.
+    """
+    lut = _Lut4D(nodes.ctypes.data, nodes.shape[0], nodes.shape[1], context.ctypes.data)
+    threads = native.threads_for(context.size)
+    native.call("sx_lut4d", native.view(source, 0.0, 1.0), native.view(target, 0.0, 1.0, False), lut, threads)
+
+
+def gray_lut(
+    table: np.ndarray,
+    gray: np.ndarray,
+    context: np.ndarray,
+    target: np.ndarray,
+    low: float,
+    scale: float,
+    clip: bool = True,
+) -> None:
+    """Colors of 8-bit grays ``(H, W)``, linear in a float32 context ``(H, W)``, into ``target`` ``(3, H, W)``.
+
+    ``table`` is float32 ``(256, K, 4)``; all arrays but the target are contiguous.
+    """
+    lut = _GrayLut(table.ctypes.data, table.shape[1], gray.ctypes.data, context.ctypes.data)
+    native.call("sx_gray_lut", native.view(target, low, scale, clip), lut, native.threads_for(gray.size))
