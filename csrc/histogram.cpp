@@ -15,6 +15,7 @@
 namespace {
 
 constexpr int PAGE_BITS = 10, PAGE = 1 << PAGE_BITS, PAGES = 1 << (24 - PAGE_BITS);
+constexpr int LINE = 16;  // counters in a cache line
 constexpr int MOST_PAGES_KEPT = 4096;  // 16 MB: to get a page anew takes longer than to count a thousand pixels
 
 struct Morton {
@@ -86,12 +87,20 @@ class Counters {
         }
     }
 
-    void add(const Counters& other) {
+    // Adds what another counted, and leaves it empty.
+    void absorb(Counters& other) {
         for (int p = 0; p < PAGES; p++) {
             if (!other.touched[p]) continue;
             touched[p] = 1;
-            for (int i = 0; i < PAGE; i++) counts[p * PAGE + i] += other.counts[p * PAGE + i];
+            for (int line = p * PAGE; line < (p + 1) * PAGE; line += LINE) {
+                uint32_t *const here = counts + line, *const there = other.counts + line;
+                uint32_t any = 0;
+                for (int i = 0; i < LINE; i++) any |= there[i];
+                if (!any) continue;
+                for (int i = 0; i < LINE; i++) here[i] += there[i], there[i] = 0;
+            }
         }
+        other.emptied();
     }
 
     int64_t distinct() const {
@@ -107,15 +116,12 @@ class Counters {
 
     // The k distinct colors in Morton order, with counts; leaves the table empty.
     void take(uint8_t* levels, int64_t* out, int64_t k) {
-        constexpr int LINE = 16;
         thread_local std::vector<uint32_t> codes, numbers;
         codes.resize(k + LINE);
         numbers.resize(k + LINE);
         int64_t at = 0;
-        int kept = 0;
         for (int p = 0; p < PAGES; p++) {
             if (!touched[p]) continue;
-            kept++;
             for (int line = 0; line < PAGE; line += LINE) {
                 uint32_t* const cells = counts + (size_t)p * PAGE + line;
                 uint32_t any = 0;
@@ -135,9 +141,7 @@ class Counters {
             levels[2 * k + i] = every_third_bit(codes[i]);
             out[i] = numbers[i];
         }
-        if (kept > MOST_PAGES_KEPT) release();
-        std::fill(touched.begin(), touched.end(), 0);
-        dirty = false;
+        emptied();
     }
 
     // Numbers the colors given in place of counting them: what take() wrote, so that pixels can find their color.
@@ -177,18 +181,18 @@ class Counters {
     }
 
     void clear() {
-        int kept = 0;
         for (int p = 0; p < PAGES; p++)
-            if (touched[p]) {
-                kept++;
-                std::memset(counts + (size_t)p * PAGE, 0, PAGE * sizeof(uint32_t));
-            }
-        if (kept > MOST_PAGES_KEPT) release();
+            if (touched[p]) std::memset(counts + (size_t)p * PAGE, 0, PAGE * sizeof(uint32_t));
+        emptied();
+    }
+
+  private:
+    void emptied() {
+        if (std::count(touched.begin(), touched.end(), 1) > MOST_PAGES_KEPT) return release();
         std::fill(touched.begin(), touched.end(), 0);
         dirty = false;
     }
 
-  private:
     void release() {
         std::free(counts);
         counts = nullptr;
@@ -218,8 +222,7 @@ int64_t sx_histogram_count(const SxView* image, int32_t threads) {
         (part ? help[part - 1] : *here).count(*image, first, last);
     });
     for (int part = 1; part < parts; part++) {
-        mine.add(others[part - 1]);
-        others[part - 1].clear();
+        mine.absorb(others[part - 1]);
     }
     return mine.distinct();
 }
