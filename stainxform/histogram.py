@@ -53,7 +53,7 @@ class ColorHistogram:
         assert self.levels is not None
         return self.levels / 255.0
 
-    @property
+    @cached_property
     def total(self) -> int:
         """Number of pixels."""
         return int(self.counts.sum())

@@ -20,8 +20,9 @@ import numpy as np
 from jobs import Job, Run, load
 from layouts import as_levels
 
-SAMPLE = 0.01
-"""Seconds that one sample lasts at least: a faster function is called several times."""
+SAMPLE = 0.1
+"""Seconds that one sample lasts at least: a faster function is called several times, as in a loop over tiles. The first
+call after another library finds cold caches and memory given back to the system; it counts as one of many."""
 
 FEWEST = 3
 """Samples, even of an implementation that has used up its time."""

@@ -25,7 +25,7 @@ def recolor(
     if levels is None:
         levels, _ = color_counts(source)
     levels = np.ascontiguousarray(levels)
-    palette = np.empty((levels.shape[1], 4), target.dtype)
+    palette = native.empty((levels.shape[1], 4), target.dtype)
     palette[:, :3] = colors_of(levels).T
     threads = native.threads_for(source.shape[1] * source.shape[2])
     native.call(
@@ -36,7 +36,7 @@ def recolor(
 def color_counts(source: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct colors of uint8 pixels ``(3, H, W)``, uint8 ``(3, K)`` in Morton order, and their int64 counts."""
     k = native.call("sx_histogram_count", native.view(source), native.threads_for(source.shape[1] * source.shape[2]))
-    levels, counts = np.empty((3, k), np.uint8), np.empty(k, np.int64)
+    levels, counts = native.empty((3, k), np.uint8), native.empty((k,), np.int64)
     native.call("sx_histogram_take", levels, counts, c_int64(k))
     return levels, counts
 

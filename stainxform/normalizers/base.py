@@ -85,7 +85,7 @@ class Normalizer(ABC):
         NotEnoughTissueError : too little tissue to estimate from.
         """
         spec = check_image(image, value_range, channel_axis)
-        return self._checked_map(image, spec)[0]
+        return self._checked_map(image, spec)[0]  # the histogram ends with the scratch memory it was counted in
 
     def map_for_tiles(self, tiles: Any) -> ImageMap:
         """The one map for a slide or a center, estimated from its tiles or a sample of them.
@@ -132,14 +132,15 @@ class Normalizer(ABC):
         spec = check_image(image, value_range, channel_axis)
 
         def normalize(one: Image) -> Image:
-            color_map, histogram = self._checked_map(one, spec)
-            return color_map.apply(one, spec, histogram.levels)
+            with scratch():
+                color_map, histogram = self._checked_map(one, spec)
+                return color_map.apply(one, spec, histogram.levels)
 
         return each_unless_blank(image, on_blank, normalize)
 
     def _checked_map(self, image: Image, spec: ImageSpec) -> tuple[ImageMap, ColorHistogram]:
-        histogram = ColorHistogram.of(image, spec)
         with scratch():
+            histogram = ColorHistogram.of(image, spec)
             self._check_tissue(histogram)
             return self._map_for(image, spec, histogram), histogram
 
