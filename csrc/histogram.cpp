@@ -31,13 +31,6 @@ struct Morton {
 };
 const Morton MORTON;
 
-inline uint8_t every_third_bit(uint32_t code) {
-    code &= 0x249249;
-    code = (code | code >> 2) & 0x0c30c3;
-    code = (code | code >> 4) & 0x00f00f;
-    return (uint8_t)(code | code >> 8);
-}
-
 class Counters {
   public:
     Counters() = default;
@@ -106,11 +99,7 @@ class Counters {
     int64_t distinct() const {
         int64_t total = 0;
         for (int p = 0; p < PAGES; p++)
-            if (touched[p]) {
-                int inside = 0;
-                for (int i = 0; i < PAGE; i++) inside += counts[p * PAGE + i] != 0;
-                total += inside;
-            }
+            if (touched[p]) total += sx::current().nonzero(counts + (size_t)p * PAGE, PAGE);
         return total;
     }
 
@@ -120,27 +109,11 @@ class Counters {
         codes.resize(k + LINE);
         numbers.resize(k + LINE);
         int64_t at = 0;
-        for (int p = 0; p < PAGES; p++) {
-            if (!touched[p]) continue;
-            for (int line = 0; line < PAGE; line += LINE) {
-                uint32_t* const cells = counts + (size_t)p * PAGE + line;
-                uint32_t any = 0;
-                for (int i = 0; i < LINE; i++) any |= cells[i];
-                if (!any || at > k) continue;
-                for (int i = 0; i < LINE; i++) {  // written always, kept if counted: a branch would be a coin toss
-                    codes[at] = p * PAGE + line + i;
-                    numbers[at] = cells[i];
-                    at += cells[i] != 0;
-                }
-                std::memset(cells, 0, LINE * sizeof(uint32_t));
-            }
-        }
-        for (int64_t i = 0; i < k; i++) {
-            levels[i] = every_third_bit(codes[i] >> 2);
-            levels[k + i] = every_third_bit(codes[i] >> 1);
-            levels[2 * k + i] = every_third_bit(codes[i]);
-            out[i] = numbers[i];
-        }
+        for (int p = 0; p < PAGES && at < k; p++)
+            if (touched[p])
+                at += sx::current().collect(counts + (size_t)p * PAGE, PAGE, p * PAGE, codes.data() + at, numbers.data() + at);
+        sx::current().decode(codes.data(), k, levels, k);
+        for (int64_t i = 0; i < k; i++) out[i] = numbers[i];
         emptied();
     }
 

@@ -91,6 +91,9 @@ struct Separation {
 
 struct Kernels {
     const char* name;
+    int64_t (*nonzero)(const uint32_t* counters, int n);
+    int64_t (*collect)(uint32_t* counters, int n, uint32_t first, uint32_t* codes, uint32_t* numbers);
+    void (*decode)(const uint32_t* codes, int64_t n, uint8_t* levels, int64_t stride);
     void (*density)(const SxView&, const SxView&, const DensityMap&, int64_t first, int64_t last);
     void (*mixture)(const SxView&, const SxView&, const MixtureMap&, int64_t first, int64_t last);
     void (*stains)(const SxView&, const SxView&, const StainMap&, int64_t first, int64_t last);
