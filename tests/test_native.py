@@ -14,6 +14,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from strategies import STAINS, he_image, he_images, odd_images
+from strategies import laws as few
 
 import stainxform as sx
 from stainxform import kernels, native
@@ -27,8 +29,6 @@ from stainxform.lut3d import Lut3DMap
 from stainxform.maps import ChannelAffineMap, CurveMap, NonnegativeStainMap, StainMatrixMap
 from stainxform.normalizers.macenko import REFERENCE_STAIN_MATRIX
 from stainxform.separation import LeastSquares, NonnegativeLasso
-from tests.strategies import STAINS, he_image, he_images, odd_images
-from tests.strategies import laws as few
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="the kernels were not compiled")
 
