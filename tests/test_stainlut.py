@@ -61,6 +61,7 @@ def test_context_map_lies_in_unit_interval_and_the_receptive_field_is_eleven():
 
 
 def test_fused_lut_starts_near_the_identity():
+    torch.manual_seed(0)
     net = StainLUTNet().eval()
     gray = torch.arange(64 * 64).reshape(1, 1, 64, 64).remainder(256).to(torch.uint8)
     with torch.no_grad():
