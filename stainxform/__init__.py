@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stainxform.normalizers.stainnet import StainNet
     from stainxform.normalizers.vahadane import Vahadane
     from stainxform.references import complement_stains, match_stains, reference_stains
+    from stainxform.slides.open import open_slide
     from stainxform.stain_tools import combine_stains, estimate_stain_matrix, separate_stains
     from stainxform.tissue import tissue_mask
 
@@ -64,6 +65,7 @@ _LAZY = {
     "fit_center": "center:fit_center",
     "match_stains": "references:match_stains",
     "methods": "normalizers.registry:registered",
+    "open_slide": "slides.open:open_slide",
     "read_cube": "lut3d:read_cube",
     "reference_stains": "references:reference_stains",
     "register": "normalizers.registry:register",
@@ -101,6 +103,7 @@ __all__ = [
     "load",
     "match_stains",
     "methods",
+    "open_slide",
     "read_cube",
     "reference_stains",
     "register",

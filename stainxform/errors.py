@@ -20,6 +20,14 @@ class NotEnoughTissueError(StainXformError, ValueError):
     """There is too little tissue to estimate stains or colors from."""
 
 
+class SlideError(StainXformError, OSError):
+    """A whole slide is missing, damaged or closed, or a tile of it cannot be read."""
+
+
+class UnsupportedSlideError(SlideError):
+    """A file is no slide that this reader can read; another reader may."""
+
+
 class ModelFileError(StainXformError, ValueError):
     """A model file is truncated, of another kind, from a newer version, or tampered with."""
 

@@ -1,0 +1,23 @@
+"""Whether the bytes of a JPEG stream hang together, without decoding them."""
+
+from __future__ import annotations
+
+END = b"\xff\xd9"
+SCAN = 0xDA
+
+
+def jpeg_fault(data: bytes) -> str | None:
+    """What is wrong with the markers of a JPEG stream (ITU-T T.81, annex B), or None. Flipped bits inside stay unseen."""
+    if data[:2] != b"\xff\xd8":
+        return "its JPEG stream has no beginning"
+    place = 2
+    while place + 4 <= len(data):
+        if data[place] != 0xFF:
+            return "its JPEG header is broken"
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker == SCAN:
+            return None if END in data[place:] else "its JPEG stream has no end"
+        if marker < 0xC0 or length < 2:
+            return "its JPEG header is broken"
+        place += 2 + length
+    return "its JPEG header is cut off"

@@ -1,0 +1,126 @@
+"""Slides through OpenSlide: the vendors' formats that are no plain tiled TIFF (NDPI, MRXS, DICOM, ...)."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stainxform._optional import require
+from stainxform.errors import SlideError, UnsupportedSlideError
+from stainxform.slides.base import Box, Level, Slide
+
+EXACT = 1 / 2048
+"""OpenSlide takes places in pixels of level 0 and interpolates where they fall between the pixels of a level; below
+this fraction of a pixel it does not."""
+
+SEARCH = 2048
+"""How far to the left of and above a region a place without interpolation is looked for."""
+
+DEFAULT_TILE = 256
+MISSING = 64
+"""Less alpha than this is no interpolated edge."""
+
+NO_GAPS = ("generic-tiff", "aperio")
+"""Vendors whose slides are scanned without gaps: a transparent pixel there is a missing tile."""
+
+
+class OpenslideSlide(Slide):
+    """Whatever OpenSlide opens. What the scanner left out is filled with the slide's background color, or white.
+
+    Where a level's downsample is no integer, a region is read from the nearest place to its left and above that is exact.
+    Without one within 2048 pixels, the region is up to half a pixel of level 0 off.
+    """
+
+    reader = "openslide"
+
+    def __init__(self, path: Path):
+        self._openslide = require("openslide", "slides")
+        self._lock = threading.Lock()
+        self._slide = self._open(path)
+        properties = self._slide.properties
+        self._gaps = properties.get("openslide.vendor") not in NO_GAPS
+        self._background = _color(properties.get("openslide.background-color", "FFFFFF"))
+        self._downsamples = tuple(self._slide.level_downsamples)
+        x, y = (_number(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
+        super().__init__(
+            path,
+            [_level(properties, rank, self._slide) for rank in range(self._slide.level_count)],
+            mpp=None if x is None or y is None else (x, y),
+            magnification=_number(properties.get("openslide.objective-power")),
+            icc=self._profile(),
+        )
+
+    def _open(self, path: Path) -> Any:
+        try:
+            return self._openslide.OpenSlide(path)
+        except self._openslide.OpenSlideUnsupportedFormatError as error:
+            raise UnsupportedSlideError(f"{path} is no slide that OpenSlide knows") from error
+        except self._openslide.OpenSlideError as error:
+            raise SlideError(f"{path} cannot be opened by OpenSlide ({error})") from error
+
+    def _profile(self) -> bytes | None:
+        """The bytes of the file: ``color_profile`` would parse and write them anew."""
+        if not int(self._slide.properties.get("openslide.icc-size", 0)):
+            return None
+        return bytes(self._openslide.lowlevel.read_icc_profile(self._slide._osr))
+
+    def _read(self, level: int, box: Box) -> np.ndarray:
+        x, y, width, height = box
+        downsample = self._downsamples[level]
+        left, top = (_exact_place(place, downsample) for place in (x, y))
+        place = round(left * downsample), round(top * downsample)
+        slide = self._slide
+        try:
+            region = slide.read_region(place, level, (x - left + width, y - top + height))
+        except self._openslide.OpenSlideError as error:
+            self._replace(slide)
+            raise SlideError(
+                f"{self.path}: level {level}, the region at x={x}, y={y} ({width} x {height}) is damaged ({error})"
+            ) from error
+        rgba = np.asarray(region)[y - top :, x - left :]
+        alpha = rgba[..., 3:]
+        if not self._gaps and (alpha < MISSING).any():
+            down, across = (int(value) for value in np.argwhere(alpha[..., 0] < MISSING)[0])
+            raise SlideError(f"{self.path}: level {level}, the tile at x={x + across}, y={y + down} is missing")
+        if not self._gaps or (alpha == 255).all():
+            return np.ascontiguousarray(rgba[..., :3])
+        mixed = rgba[..., :3] * (alpha / 255) + self._background * (1 - alpha / 255)
+        return np.rint(mixed).astype(np.uint8)
+
+    def _replace(self, failed: Any) -> None:
+        """OpenSlide refuses everything after one error: the next read has a new handle."""
+        with self._lock:
+            if self._slide is failed:
+                self._slide = self._open(self.path)
+
+    def _close(self) -> None:
+        self._slide.close()
+
+
+def _exact_place(place: int, downsample: float) -> int:
+    """The nearest pixel of a level, not beyond ``place``, that an integer place on level 0 hits."""
+    nearby = np.arange(place, max(-1, place - SEARCH - 1), -1)
+    error = np.abs(np.rint(nearby * downsample) / downsample - nearby)
+    exact = np.flatnonzero(error < EXACT)
+    return int(nearby[exact[0] if len(exact) else np.argmin(error)])
+
+
+def _level(properties: Any, rank: int, slide: Any) -> Level:
+    width, height = slide.level_dimensions[rank]
+    tile = (_number(properties.get(f"openslide.level[{rank}].tile-{side}")) for side in ("width", "height"))
+    across, down = (int(side or DEFAULT_TILE) for side in tile)
+    return Level((height, width), slide.level_downsamples[rank], (across, down))
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+def _color(text: str) -> np.ndarray:
+    return np.array([int(text[i : i + 2], 16) for i in (0, 2, 4)], np.float64)

@@ -1,0 +1,144 @@
+"""Slides through tifffile's index and imagecodecs' decoders, without a lock around either."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+from stainxform.errors import SlideError
+from stainxform.slides.base import Box, Slide
+from stainxform.slides.jpeg import jpeg_fault
+from stainxform.slides.tiff_index import JPEG, SOFTWARE_JPEG_TABLES, TiffIndex
+
+CACHE_BYTES = 32 << 20
+"""Decoded tiles that a slide keeps, for regions that share them."""
+
+
+class TifffileSlide(Slide):
+    """Tiled TIFF files: Aperio SVS, OME-TIFF, generic pyramids; a file of strips has one level."""
+
+    reader = "tifffile"
+
+    def __init__(self, path: Path):
+        self._index = TiffIndex(path)
+        super().__init__(
+            path,
+            self._index.levels(),
+            mpp=self._index.mpp,
+            magnification=self._index.magnification,
+            icc=self._index.icc,
+        )
+        self._pyramid = self._index.pyramid
+        self._decoders = [level.page.decode for level in self._pyramid]
+        self._tables = [
+            bytes(level.page.tags[SOFTWARE_JPEG_TABLES].value) if SOFTWARE_JPEG_TABLES in level.page.tags else None
+            for level in self._pyramid
+        ]
+        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._cache = _TileCache(CACHE_BYTES)
+
+    def encoded_bytes(self, level: int = 0) -> np.ndarray:
+        """Bytes that each stored tile of a level takes, int64 ``(rows, columns)``."""
+        self._level(level)
+        found = self._pyramid[level]
+        return found.counts.reshape(found.rows, found.columns).copy()
+
+    def _read(self, level: int, box: Box) -> np.ndarray:
+        x, y, width, height = box
+        across, down = self._pyramid[level].tile
+        pixels = np.empty((height, width, 3), np.uint8)
+        for row in range(y // down, (y + height - 1) // down + 1):
+            for column in range(x // across, (x + width - 1) // across + 1):
+                tile = self._tile(level, row, column)
+                left, top = column * across - x, row * down - y
+                inside = tile[max(0, -top) : height - top, max(0, -left) : width - left]
+                top, left = max(0, top), max(0, left)
+                pixels[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+        return pixels
+
+    def _tile(self, level: int, row: int, column: int) -> np.ndarray:
+        """A stored tile without what lies beyond the edge of the level, uint8 ``(height, width, 3)``."""
+        key = level, row, column
+        tile = self._cache.get(key)
+        if tile is None:
+            tile = self._decode(level, row, column)
+            self._cache.put(key, tile)
+        return tile
+
+    def stored(self, level: int, row: int, column: int) -> bytes:
+        """The bytes of a stored tile; SlideError where it is missing, or its JPEG markers are broken."""
+        found = self._pyramid[level]
+        index = row * found.columns + column
+        place = self._name(level, row, column)
+        count = int(found.counts[index])
+        if not count:
+            raise SlideError(f"{place} is missing")
+        data = _bytes_at(self._descriptor, count, int(found.offsets[index]))
+        if len(data) != count:
+            raise SlideError(f"{place} lies beyond the end of the file, which has changed since it was opened")
+        if int(found.page.compression) == JPEG and (fault := jpeg_fault(data)):
+            raise SlideError(f"{place} is damaged ({fault})")
+        return data
+
+    def _name(self, level: int, row: int, column: int) -> str:
+        across, down = self._pyramid[level].tile
+        return f"{self.path}: level {level}, the tile at x={column * across}, y={row * down}"
+
+    def _decode(self, level: int, row: int, column: int) -> np.ndarray:
+        found, place = self._pyramid[level], self._name(level, row, column)
+        index = row * found.columns + column
+        x, y = column * found.tile[0], row * found.tile[1]
+        data = self.stored(level, row, column)
+        try:
+            options = {"jpegtables": self._tables[level]} if self._tables[level] else {}
+            decoded = self._decoders[level](data, index, **options)[0]
+        except Exception as error:  # every codec has errors of its own
+            raise SlideError(f"{place} is damaged ({error or type(error).__name__})") from error
+        height, width = min(found.tile[1], found.shape[0] - y), min(found.tile[0], found.shape[1] - x)
+        tile = None if decoded is None else decoded[0, :height, :width]
+        if tile is None or tile.shape != (height, width, 3) or tile.dtype != np.uint8:
+            raise SlideError(f"{place} is damaged (it does not hold {width} x {height} RGB pixels)")
+        return tile
+
+    def _close(self) -> None:
+        os.close(self._descriptor)
+        self._index.close()
+
+
+if hasattr(os, "pread"):
+    _bytes_at = os.pread
+else:
+    _position = threading.Lock()
+
+    def _bytes_at(descriptor: int, count: int, offset: int, /) -> bytes:
+        with _position:
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            return os.read(descriptor, count)
+
+
+class _TileCache:
+    """The decoded tiles used last, up to a number of bytes."""
+
+    def __init__(self, limit: int):
+        self._limit, self._held = limit, 0
+        self._tiles: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[int, int, int]) -> np.ndarray | None:
+        with self._lock:
+            if key in self._tiles:
+                self._tiles.move_to_end(key)
+            return self._tiles.get(key)
+
+    def put(self, key: tuple[int, int, int], tile: np.ndarray) -> None:
+        with self._lock:
+            if key in self._tiles or tile.nbytes > self._limit:
+                return
+            self._tiles[key] = tile
+            self._held += tile.nbytes
+            while self._held > self._limit:
+                self._held -= self._tiles.popitem(last=False)[1].nbytes
