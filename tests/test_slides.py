@@ -358,6 +358,26 @@ def test_gray_images_are_not_guessed_to_be_slides(tmp_path):
         sx.open_slide(tmp_path / "gray.tif", "tifffile")
 
 
+@pytest.mark.parametrize("options", [{"tile": (64, 64), "predictor": 2}, {"rowsperstrip": 16}])
+def test_strips_and_predictors_are_left_to_tifffile(tmp_path, options):
+    needs("cucim")
+    image = tissue()
+    tifffile.imwrite(tmp_path / "slide.tif", image, photometric="rgb", compression="deflate", **options)
+    with pytest.raises(UnsupportedSlideError, match="strips or with a predictor"):
+        sx.open_slide(tmp_path / "slide.tif", "cucim")
+    with sx.open_slide(tmp_path / "slide.tif") as slide:
+        assert_reads(slide, [image], 0, (10, 10, 300, 200))
+
+
+@pytest.mark.parametrize("name", ["tifffile", "cucim"])
+def test_an_unknown_compression_is_no_damage(files, tmp_path, name):
+    path = shutil.copy(files["deflate"], tmp_path / "slide.tif")
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages[0].tags["Compression"].overwrite(52479)
+    with pytest.raises(UnsupportedSlideError, match="does not know"):
+        sx.open_slide(path, needs(name))
+
+
 def test_the_reader_is_named_in_the_log(files, caplog):
     with caplog.at_level(logging.INFO, "stainxform.slides"), sx.open_slide(files["deflate"]) as slide:
         assert f"reader {slide.reader}: 3 levels" in caplog.text

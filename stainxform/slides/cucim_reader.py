@@ -15,6 +15,9 @@ from stainxform.slides.base import Box, Slide, TileBatch, batch_of
 from stainxform.slides.grid import TileGrid
 from stainxform.slides.tifffile_reader import TifffileSlide
 
+COMPRESSIONS = {1, 5, 7, 8, 32946, 33003, 33005}
+"""None, LZW, JPEG, deflate (two numbers), JPEG 2000 of Aperio (two)."""
+
 
 class CucimSlide(Slide):
     """Tiled TIFF files whose levels cuCIM sees all. Metadata comes from tifffile's index, as does the second opinion.
@@ -113,7 +116,11 @@ class CucimSlide(Slide):
         self._second.close()
 
 
-def _opened(cucim: Any, path: Path, index: Slide) -> Any:
+def _opened(cucim: Any, path: Path, index: TifffileSlide) -> Any:
+    if not index.plainly_tiled():  # cuCIM 26.10 ends the process on some of these
+        raise UnsupportedSlideError(f"{path} is stored in strips or with a predictor, which is not read by cuCIM")
+    if not index.compressions <= COMPRESSIONS:
+        raise UnsupportedSlideError(f"{path} is compressed in a way that cuCIM does not read ({index.compressions})")
     try:
         image = cucim.CuImage(str(path))
         sizes = [tuple(size) for size in image.resolutions["level_dimensions"]]

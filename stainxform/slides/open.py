@@ -27,7 +27,7 @@ def open_slide(path: str | Path, reader: str = "auto") -> Slide:
     Parameters
     ----------
     path : the file.
-    reader : "cucim", "tifffile" or "openslide"; "auto": cuCIM where torch has CUDA, else tifffile, which is as fast
+    reader : "cucim", "tifffile" or "openslide"; "auto": cuCIM where torch has CUDA, else tifffile, which is about as fast
         on a CPU and finds more damage; OpenSlide for what these cannot read. Which one it was is in ``slide.reader`` and in the log ``stainxform.slides``.
 
     Raises

@@ -127,6 +127,9 @@ def _check_page(path: Path, page: Any) -> None:
         raise UnsupportedSlideError(
             f"{path} holds no 8-bit RGB pixels (samples, bits, planes: {colors}, {page.photometric!r})"
         )
+    known = require("tifffile", "slides").TIFF.DECOMPRESSORS
+    if int(page.compression) != 1 and page.compression not in known:
+        raise UnsupportedSlideError(f"{path} is compressed in a way that tifffile does not know ({page.compression})")
     if int(page.compression) == APERIO_YCBCR_JPEG2000:
         raise UnsupportedSlideError(f"{path} is JPEG 2000 in YCbCr, which tifffile does not convert to RGB")
 

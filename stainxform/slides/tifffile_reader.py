@@ -47,6 +47,15 @@ class TifffileSlide(Slide):
         found = self._pyramid[level]
         return found.counts.reshape(found.rows, found.columns).copy()
 
+    @property
+    def compressions(self) -> set[int]:
+        """TIFF's numbers of how the levels are compressed."""
+        return {int(level.page.compression) for level in self._pyramid}
+
+    def plainly_tiled(self) -> bool:
+        """Whether every level is stored in tiles and none with a predictor."""
+        return all(level.page.is_tiled and level.page.predictor == 1 for level in self._pyramid)
+
     def _read(self, level: int, box: Box) -> np.ndarray:
         x, y, width, height = box
         across, down = self._pyramid[level].tile
