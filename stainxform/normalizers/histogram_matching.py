@@ -74,6 +74,6 @@ def cumulative_histogram(histogram: ColorHistogram) -> np.ndarray:
     """
     if not histogram.total:
         raise NotEnoughTissueError("there is no pixel to take a histogram of")
-    levels = np.rint(histogram.colors * 255).astype(np.intp)
+    levels = np.rint(histogram.colors * 255).astype(np.intp) if histogram.levels is None else histogram.levels
     counts = np.stack([np.bincount(channel, histogram.counts, minlength=256) for channel in levels])
     return np.cumsum(counts, axis=1) / histogram.total
