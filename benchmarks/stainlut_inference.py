@@ -15,7 +15,6 @@ import argparse
 import copy
 import ctypes
 import json
-import platform
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pages import cpu_name, write_between_marks
 
 import stainxform as sx
 from stainxform import native
@@ -37,7 +37,6 @@ from stainxform.samples import pair
 
 MODES = ("eager", "exact", "fast")
 MARKS = ("<!-- stainlut_inference: begin -->", "<!-- stainlut_inference: end -->")
-CPU = Path("/proc/cpuinfo")
 
 
 def run_with(normalizer: StainLUT, mode: str, threads: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -256,13 +255,6 @@ def table(found: dict) -> list[str]:
     return [*lines, "", found["machine"]]
 
 
-def write_between_marks(path: Path, lines: list[str]) -> None:
-    begin, end = MARKS
-    text = path.read_text() if path.exists() else f"# StainLUT on a CPU\n\n{begin}\n{end}\n"
-    head, _, rest = text.partition(begin)
-    path.write_text("\n".join([head + begin, "", *lines, "", end + rest.partition(end)[2]]))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--out", type=Path, required=True, help="JSON with every single time")
@@ -296,20 +288,19 @@ def main() -> None:
     found["memory"] = {mode: peak_memory(run_with(untrained["instance"], mode, 1), large) for mode in MODES}
     for mode in MODES[1:]:
         found["memory"][f"{mode}, running statistics"] = peak_memory(run_with(untrained["running"], mode, 1), large)
-    model = next((line.partition(":")[2].strip() for line in CPU.read_text().splitlines() if "model name" in line), "")
     found["accuracy_of"] = (
         f"{len(tiles)} {'real' if arguments.tiles else 'generated'} tiles of another "
         f"{'slide or ' if arguments.tiles else ''}center, models of {arguments.steps} steps"
     )
     found["machine"] = (
-        f"stainxform {sx.__version__}, torch {torch.__version__}, {model or platform.machine()}, "
+        f"stainxform {sx.__version__}, torch {torch.__version__}, {cpu_name()}, "
         f"instruction sets {', '.join(native.available())}."
     )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(found))
     print("\n".join(table(found)))
     if arguments.table:
-        write_between_marks(arguments.table, table(found))
+        write_between_marks(arguments.table, MARKS, "StainLUT on a CPU", table(found))
 
 
 if __name__ == "__main__":

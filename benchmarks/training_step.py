@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -20,6 +19,7 @@ from unittest import mock
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pages import cpu_name, write_between_marks
 from torch import Tensor
 
 import stainxform as sx
@@ -37,7 +37,6 @@ TOLERANCE = 1e-4
 CHECKED = 5
 SMOOTH, MONO = 1e-4, 0.1
 MARKS = ("<!-- training_step: begin -->", "<!-- training_step: end -->")
-CPU = Path("/proc/cpuinfo")
 
 
 def autograd_penalty(luts: Tensor, smooth_weight: float, mono_weight: float) -> Tensor:
@@ -192,13 +191,6 @@ def table(found: dict) -> list[str]:
     return [*lines, "", found["machine"]]
 
 
-def write_between_marks(path: Path, lines: list[str]) -> None:
-    begin, end = MARKS
-    text = path.read_text() if path.exists() else f"# Speed of StainLUT's training\n\n{begin}\n{end}\n"
-    head, _, rest = text.partition(begin)
-    path.write_text("\n".join([head + begin, "", *lines, "", end + rest.partition(end)[2]]))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--out", type=Path, required=True, help="JSON with every single time")
@@ -211,18 +203,17 @@ def main() -> None:
     native.set_threads(1)
     tiles = list(pair(8, arguments.side, seed=0)[0])
     crops = {"crop of 128 px": 128, f"whole tile of {arguments.side} px": None}
-    model = next((line.partition(":")[2].strip() for line in CPU.read_text().splitlines() if "model name" in line), "") if CPU.exists() else ""  # fmt: skip
     found = {
         "variants": {name: variants(tiles, crop, arguments.rounds) for name, crop in crops.items()},
         "stages": {name: stages(tiles, crop, arguments.rounds) for name, crop in crops.items()},
-        "machine": f"stainxform {sx.__version__}, torch {torch.__version__}, {model or platform.machine()}, "
+        "machine": f"stainxform {sx.__version__}, torch {torch.__version__}, {cpu_name()}, "
         f"kernels {native.active() or 'off'}, 1 thread, {arguments.rounds} steps of each.",
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(found))
     print("\n".join(table(found)))
     if arguments.table:
-        write_between_marks(arguments.table, table(found))
+        write_between_marks(arguments.table, MARKS, "Speed of StainLUT's training", table(found))
 
 
 if __name__ == "__main__":

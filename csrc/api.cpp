@@ -130,9 +130,11 @@ int32_t sx_gray_lut(const SxView* dst, const sx::GrayLut* lut, int32_t threads) 
 }
 
 int32_t sx_to_levels(const SxView* src, const SxView* dst, float tolerance) {
-    SxView from = joined(*src), to = joined(*dst);
-    if (from.rows != to.rows) from = *src, to = *dst;
-    return selected->to_levels(from, to, tolerance, 0, sx::blocks_of(from));
+    bool on_grid = false;
+    run(*src, *dst, 1, [&](const SxView& from, const SxView& to, int64_t first, int64_t last) {
+        on_grid = selected->to_levels(from, to, tolerance, first, last);
+    });
+    return on_grid;
 }
 
 int32_t sx_gray(const SxView* src, const float* weights, uint8_t* out, int32_t threads) {

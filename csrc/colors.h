@@ -6,6 +6,7 @@
 namespace {
 
 constexpr int LANES = 8;
+constexpr int PART = 256;  // colors that are worked on at once: what would be megabytes for all of them stays in cache
 
 inline double total(const double* lanes) {
     return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
@@ -23,7 +24,6 @@ inline void in_lanes(int64_t n, F one) {
 // CIE L*, a*, b* of 8-bit colors (3, n). The cube root starts from floats; a step of Newton's method on x^(-1/3), which
 // needs no division, makes it good to 1e-12.
 void lab_of_levels(const uint8_t* levels, int64_t n, const double* linear, const double* m, double* out) {
-    constexpr int PART = 256;
     constexpr double EPSILON = 216.0 / 24389.0;
     alignas(64) double xyz[3][PART] = {};
     alignas(64) float guess[PART];
@@ -53,10 +53,7 @@ void lab_of_levels(const uint8_t* levels, int64_t n, const double* linear, const
     }
 }
 
-// Densities of some colors, and their counts if every density is at least so large, else 0: what would be megabytes for
-// all colors stays in cache.
-constexpr int PART = 256;
-
+// Densities of some colors, and their counts if every density is at least so large, else 0.
 struct Part {
     alignas(64) double d[3][PART] = {}, weight[PART] = {};
     int count;

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from stainxform.errors import ParameterError
 from stainxform.normalizers.base import Normalizer
 from stainxform.normalizers.registry import registered
+
+T = TypeVar("T")
 
 
 def resolve_model(model: str | Path | Normalizer, method: str | None = None) -> Normalizer:
@@ -47,3 +50,9 @@ def class_doc(method: str, parent: str) -> str:
 
     Source: {entry.source}.
     """
+
+
+def for_method(parent: type[T], method: str) -> type[T]:
+    """A host's ``parent``, which takes models of any method, restricted to one by its attribute ``method``."""
+    members = {"__module__": parent.__module__, "__doc__": class_doc(method, parent.__name__), "method": method}
+    return type(class_name(method), (parent,), members)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stainxform._hosts import class_doc, class_name, resolve_model
+from stainxform._hosts import for_method, resolve_model
 from stainxform._optional import require
 from stainxform.blank import OnBlank
 from stainxform.errors import ParameterError
@@ -88,8 +88,7 @@ class StainNormalize(ImageOnlyTransform):
 
 def _of(method: str) -> type[StainNormalize]:
     """The transform for one method."""
-    members = {"__module__": __name__, "__doc__": class_doc(method, "StainNormalize"), "method": method}
-    return type(class_name(method), (StainNormalize,), members)
+    return for_method(StainNormalize, method)
 
 
 ColorNormNet = _of("colornormnet")

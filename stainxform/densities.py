@@ -14,10 +14,8 @@ import numpy as np
 
 from stainxform import kernels, native
 from stainxform.color import LogarithmicSpace
-from stainxform.histogram import ColorHistogram, weighted_percentile
+from stainxform.histogram import ColorHistogram, level_tables, weighted_percentile
 from stainxform.separation import LeastSquares, NonnegativeLasso
-
-LEVELS = np.tile(np.arange(256) / 255.0, (3, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +66,7 @@ class Densities:
         levels = self.histogram.levels
         if levels is None or not native.active():
             return None
-        return kernels.Colors(levels, self.counts, np.asarray(self.space.from_rgb(LEVELS)), self.least)
+        return kernels.Colors(levels, self.counts, level_tables(self.space), self.least)
 
     @cached_property
     def _values(self) -> np.ndarray:

@@ -86,7 +86,7 @@ class ColorHistogram:
         if isinstance(space, CIELab) and native.active():
             return kernels.lab_of_levels(self.levels)
         if hasattr(space, "logarithm"):  # each channel by itself: a table serves
-            tables = np.asarray(space.from_rgb(_LEVELS))
+            tables = level_tables(space)
             if native.active():
                 return kernels.look_up(self.levels, tables)
             return np.stack([table[level] for table, level in zip(tables, self.levels)])
@@ -123,6 +123,11 @@ class ColorHistogram:
         if self.levels is not None:
             return ColorHistogram(None, self.counts[mask], self.levels[:, mask])
         return ColorHistogram(self.colors[:, mask], self.counts[mask])
+
+
+def level_tables(space: ColorSpace) -> np.ndarray:
+    """What a space that takes each channel by itself makes of the 256 levels, float64 ``(3, 256)``."""
+    return np.asarray(space.from_rgb(_LEVELS))
 
 
 class PixelHistogram(ColorHistogram):

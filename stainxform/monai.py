@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stainxform._hosts import class_doc, class_name, resolve_model
+from stainxform._hosts import class_doc, for_method, resolve_model
 from stainxform._optional import require
 from stainxform.blank import OnBlank, check_on_blank
 from stainxform.images import ValueRange, check_image
@@ -131,14 +131,9 @@ _Dictionary = type[StainNormalized]
 
 def _of(method: str) -> tuple[type[StainNormalize], _Dictionary, _Dictionary, _Dictionary]:
     """The transforms for one method: array form, and dictionary form three times."""
-    name = class_name(method)
-    array = type(
-        name,
-        (StainNormalize,),
-        {"__module__": __name__, "__doc__": class_doc(method, "StainNormalize"), "method": method},
-    )
+    array = for_method(StainNormalize, method)
     dictionary = type(
-        f"{name}d",
+        f"{array.__name__}d",
         (StainNormalized,),
         {"__module__": __name__, "__doc__": class_doc(method, "StainNormalized"), "array": array},
     )

@@ -159,6 +159,11 @@ def _default_threads(process: int) -> int:
     """Of one process: a fork asks anew. Workers of a DataLoader share the CPUs among themselves already."""
     if multiprocessing.parent_process() is not None:
         return 1
+    return available_cpus()
+
+
+def available_cpus() -> int:
+    """CPUs this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stainxform._augment_hosts import build, parameter_names, signature, transform_doc, transform_name
-from stainxform._hosts import class_doc, class_name, resolve_model
+from stainxform._hosts import for_method, resolve_model
 from stainxform._optional import require
 from stainxform.augment import AUGMENTATIONS, Augmentation
 from stainxform.blank import OnBlank, check_on_blank
@@ -138,8 +138,7 @@ class RandAugmentation(_ColorTransform):
 
 def _of(method: str) -> type[StainNormalize]:
     """The transform for one method."""
-    members = {"__module__": __name__, "__doc__": class_doc(method, "StainNormalize"), "method": method}
-    return type(class_name(method), (StainNormalize,), members)
+    return for_method(StainNormalize, method)
 
 
 _ARGUMENTS = """    p : probability of applying it.

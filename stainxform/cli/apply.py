@@ -65,8 +65,9 @@ def apply(
 
     A file that cannot be read or written is reported and the others go on; the exit code is then 1.
     """
-    from stainxform.cli.batch import MAX_WORKERS, available_cpus, plan
+    from stainxform.cli.batch import MAX_WORKERS, plan
     from stainxform.modelfile import read_model
+    from stainxform.native import available_cpus
 
     state = read_model(model)
     planned = plan(inputs, output, "" if format is Format.keep else f".{format}")

@@ -45,11 +45,6 @@ class Outcome:
     message: str = ""
 
 
-def available_cpus() -> int:
-    """CPUs this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 # ---------------------------------------------------------------- what is read and written
 
 

@@ -76,7 +76,6 @@ def _model_facts(path: Path) -> list[tuple[str, object]]:
 def _system_facts() -> list[tuple[str, object]]:
     from stainxform import native
     from stainxform._version import __version__
-    from stainxform.cli.batch import available_cpus
 
     kernels = f"{native.active() or 'off'} (this machine has {', '.join(native.available())})"
     return [
@@ -85,7 +84,7 @@ def _system_facts() -> list[tuple[str, object]]:
         *((package, _version_of(package)) for package in _PACKAGES),
         ("kernels", kernels if native.available() else "not compiled: plain numpy, several times slower"),
         ("CUDA", _cuda()),
-        ("CPUs", f"{available_cpus()} usable of {os.cpu_count()}"),
+        ("CPUs", f"{native.available_cpus()} usable of {os.cpu_count()}"),
     ]
 
 

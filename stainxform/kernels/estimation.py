@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from stainxform import native
+from stainxform.kernels.maps import numbers
 
 
 def project(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -101,14 +102,10 @@ def level_amount_percentiles(
     colors: Colors, rows: np.ndarray, penalty: float | None, determinant: float | None, percent: float
 ) -> np.ndarray:
     """A percentile of the amounts of two stains: ``rows @ density``, or, with a penalty, their lasso amounts."""
-    by = _Separation(_doubles(rows), penalty is not None, penalty or 0.0, determinant or 0.0)
+    by = _Separation(numbers(rows), penalty is not None, penalty or 0.0, determinant or 0.0)
     out = np.empty(2)
     native.call("sx_level_amount_percentiles", colors.structure, by, c_double(percent), out)
     return out
-
-
-def _doubles(values: np.ndarray) -> tuple[float, ...]:
-    return tuple(np.asarray(values, np.float64).ravel().tolist())
 
 
 def moments(values: np.ndarray, counts: np.ndarray, about: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -99,7 +99,8 @@ class Mapped:
         )
 
 
-def _floats(values: np.ndarray) -> tuple[float, ...]:
+def numbers(values: np.ndarray) -> tuple[float, ...]:
+    """An array as a field of a structure takes it."""
     return tuple(np.asarray(values, np.float64).ravel().tolist())
 
 
@@ -116,7 +117,7 @@ class DensityKernel(Mapped):
     @cached_property
     def _structure(self) -> Structure:
         return _DensityMap(
-            _Density.of(self.space), _Light.of(self.space), _floats(self.matrix), _floats(self.bias * _BITS)
+            _Density.of(self.space), _Light.of(self.space), numbers(self.matrix), numbers(self.bias * _BITS)
         )
 
 
@@ -135,7 +136,7 @@ class MixtureKernel(Mapped):
     def _structure(self) -> Structure:
         return _MixtureMap(
             _Density.of(self.space), _Light.of(self.space),
-            *map(_floats, (self.separate, self.recombine, self.bias * _BITS)),
+            *map(numbers, (self.separate, self.recombine, self.bias * _BITS)),
         )  # fmt: skip
 
 
@@ -157,8 +158,8 @@ class StainKernel(Mapped):
         stains = self.stain_matrix
         cosine = float(stains[:, 0] @ stains[:, 1])
         return _StainMap(
-            _Density.of(self.source), _Light.of(self.target), _floats(stains.T), self.penalty * _BITS,
-            cosine, self.determinant, _floats(self.recombine),
+            _Density.of(self.source), _Light.of(self.target), numbers(stains.T), self.penalty * _BITS,
+            cosine, self.determinant, numbers(self.recombine),
         )  # fmt: skip
 
 
@@ -175,7 +176,7 @@ class LabKernel(Mapped):
     @cached_property
     def _structure(self) -> Structure:
         to_xyz, from_xyz = XYZ_FROM_RGB / D65[:, None], RGB_FROM_XYZ * D65
-        return _LabMap(*map(_floats, (self.scale, self.shift, to_xyz, from_xyz)))
+        return _LabMap(*map(numbers, (self.scale, self.shift, to_xyz, from_xyz)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,8 +21,8 @@ from stainxform.color import GRAY_WEIGHTS
 from stainxform.errors import ParameterError
 from stainxform.histogram import ColorHistogram
 from stainxform.images import Image, ImageSpec, as_numpy, each_image, like, read_planes, write_planes
+from stainxform.kernels import four_values, gray_lut
 from stainxform.kernels import gray_levels as native_gray_levels
-from stainxform.kernels import gray_lut
 from stainxform.maps import ImageMap
 from stainxform.nets.stainlut import NORMS, PREDICTOR_NORMS, Encoder, StainLUTNet, gray_levels
 from stainxform.normalizers.network import NetworkNormalizer
@@ -82,9 +82,7 @@ class ContextMap(ImageMap):
     def _look_up(self, gray: np.ndarray, target: np.ndarray, spec: ImageSpec) -> None:
         """The same in compiled code, into pixels ``(3, H, W)``."""
         context = self.encoder.kernel()(gray, fast=self.inference == "fast")
-        channels, nodes, levels = self.table.shape
-        table = np.zeros((levels, nodes, channels + 1), np.float32)
-        table[..., :channels] = self.table.permute(2, 1, 0).numpy()
+        table = four_values(self.table.permute(2, 1, 0).numpy())
         if native.takes(target):
             gray_lut(table, gray, context, target, spec.low, spec.scale)
             return
