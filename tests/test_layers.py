@@ -21,7 +21,7 @@ LAYERS = [
     {"histogram"},
     {"tissue", "background", "densities"},
     {"maps", "stains", "modelfile", "references"},
-    {"factorization", "classifier"},
+    {"factorization", "classifier", "color_features"},
     {"files"},
     {"sources", "slides"},
     {"ops"},
@@ -60,6 +60,9 @@ HEAVY = {
     "torchvision",
     "onnx",
     "onnxscript",
+    "sklearn",
+    "umap",
+    "hypothesis",
 }
 
 WITHOUT_EXTRAS = {method.path.partition(":")[0] for method in sx.methods().values() if not method.needs}

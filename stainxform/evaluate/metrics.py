@@ -27,7 +27,7 @@ def psnr(image: np.ndarray, reference: np.ndarray) -> float:
     ------
     InvalidImageError : no 8-bit RGB images, of different shapes, or empty.
     """
-    _check(image, reference)
+    check_pair(image, reference)
     error = float(np.square(image.astype(np.float64) - reference).mean())
     return math.inf if error == 0 else 10 * math.log10(255**2 / error)
 
@@ -49,11 +49,18 @@ def ssim(image: np.ndarray, reference: np.ndarray) -> float:
     ------
     InvalidImageError : as for :func:`psnr`, or smaller than the window.
     """
-    _check(image, reference)
-    if min(image.shape[:2]) < SSIM_WINDOW:
-        raise InvalidImageError(
-            f"SSIM needs images of at least {SSIM_WINDOW} x {SSIM_WINDOW} pixels, got shape {image.shape}"
-        )
+    check_pair(image, reference)
+    _check_window(image)
+    return _wang(image, reference, channel_axis=-1)
+
+
+def gray_ssim(image: np.ndarray, reference: np.ndarray) -> float:
+    """The same of one plane: float64 ``(H, W)`` in 0..255 each, of one shape."""
+    _check_window(image)
+    return _wang(image, reference, channel_axis=None)
+
+
+def _wang(image: np.ndarray, reference: np.ndarray, channel_axis: int | None) -> float:
     from skimage.metrics import structural_similarity
 
     return float(
@@ -64,9 +71,16 @@ def ssim(image: np.ndarray, reference: np.ndarray) -> float:
             sigma=1.5,
             use_sample_covariance=False,
             data_range=255,
-            channel_axis=-1,
+            channel_axis=channel_axis,
         )
     )
+
+
+def _check_window(image: np.ndarray) -> None:
+    if min(image.shape[:2]) < SSIM_WINDOW:
+        raise InvalidImageError(
+            f"SSIM needs images of at least {SSIM_WINDOW} x {SSIM_WINDOW} pixels, got shape {image.shape}"
+        )
 
 
 def ciede2000(image: np.ndarray, reference: np.ndarray) -> float:
@@ -84,14 +98,15 @@ def ciede2000(image: np.ndarray, reference: np.ndarray) -> float:
     ------
     InvalidImageError : as for :func:`psnr`.
     """
-    _check(image, reference)
+    check_pair(image, reference)
     from skimage.color import deltaE_ciede2000, rgb2lab
 
     difference = deltaE_ciede2000(rgb2lab(reference), rgb2lab(image))  # type: ignore[no-untyped-call]
     return float(difference.mean())
 
 
-def _check(image: np.ndarray, reference: np.ndarray) -> None:
+def check_pair(image: np.ndarray, reference: np.ndarray) -> None:
+    """Raise InvalidImageError for what is no pair of uint8 RGB images of one shape."""
     for name, array in (("image", image), ("reference", reference)):
         if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
             kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
