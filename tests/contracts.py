@@ -166,32 +166,10 @@ CASES = [
 """Every combination that makes sense."""
 
 
-def pixels(image: np.ndarray, dtype: str, value_range: tuple[float, float]) -> np.ndarray:
-    """uint8 pixels in another dtype and range."""
-    if dtype == "uint8":
-        return image
-    low, high = value_range
-    return (image / 255.0 * (high - low) + low).astype(dtype)
-
-
 def arrange(images: np.ndarray, layout: str) -> np.ndarray:
     """``(N, H, W, 3)`` in another layout, contiguous and writable; a layout without N takes the first."""
     array = images if layout.startswith("N") else images[0]
     return np.array(np.moveaxis(array, -1, -3) if layout.endswith("CHW") else array, order="C")
-
-
-def views(array: np.ndarray, *, numpy: bool) -> dict[str, np.ndarray]:
-    """The same values in other memory layouts; ``numpy`` adds those that torch does not have."""
-    wide = np.zeros([2 * side for side in array.shape], array.dtype)
-    strided = wide[(slice(None, None, 2),) * array.ndim]
-    strided[...] = array
-    found = {"contiguous": array, "transposed": np.asfortranarray(array), "strided": strided}
-    if numpy:
-        backwards = (slice(None, None, -1),) * array.ndim
-        frozen = array.copy()
-        frozen.setflags(write=False)
-        found |= {"negative strides": array[backwards].copy()[backwards], "read-only": frozen}
-    return found
 
 
 class Everything(torch.utils.data.Dataset[np.ndarray]):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from augment_cases import fitted
-from contracts import PIXELS, UNIT, pixels
+from contracts import PIXELS, UNIT
 from monai.bundle import ConfigParser
 from monai.data import CacheDataset, DataLoader, Dataset, MetaTensor, set_track_meta
 from monai.transforms import Compose, Randomizable, RandomizableTrait
@@ -31,6 +31,7 @@ from stainxform.errors import (
     StainXformWarning,
 )
 from stainxform.normalizers.base import Normalizer
+from stainxform.testing import in_range
 
 each_name = pytest.mark.parametrize("name", AUGMENTATIONS)
 CLONES = [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
@@ -92,7 +93,7 @@ class TestSameDraw:
     @pytest.mark.parametrize(("dtype", "value_range"), PIXELS, ids=str)
     def test_gives_the_same_pixels_everywhere(self, case, make, tiles, dtype, value_range):
         name, augmentation, draw = case
-        image = pixels(tiles[1][0], dtype, value_range)
+        image = in_range(tiles[1][0], dtype, value_range)
         before = image.copy()
         wanted = augmentation(image, draw, value_range=value_range)
         assert (wanted != image).any()

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 from augment_cases import make
-from bad_images import bad_images
 
 import stainxform as sx
 from stainxform.augment import AUGMENTATIONS
 from stainxform.errors import InvalidImageError, NotEnoughTissueError, StainXformWarning
 from stainxform.images import as_numpy
+from stainxform.testing import corrupted_tiles
 
 PAGE = Path(__file__).parents[1] / "docs" / "bad_input.md"
-IMAGES = bad_images()
+IMAGES = corrupted_tiles()
 NAMES = [*sx.methods(), *AUGMENTATIONS]
 DTYPES = ("uint8", "float16", "float32", "float64")
 

@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from contracts import CASES, HOSTS, PIXELS, UNIT, Everything, Options, arrange, pixels, views
+from contracts import CASES, HOSTS, PIXELS, UNIT, Everything, Options, arrange
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from stainxform.errors import InvalidImageError, NotEnoughTissueError, StainXformWarning
 from stainxform.images import as_numpy
+from stainxform.testing import in_range, memory_layouts
 
 each_host = pytest.mark.parametrize("host", HOSTS, ids=str)
 
@@ -25,7 +26,7 @@ def expected(normalizer, tiles):
     """The direct results for single contiguous numpy images, by dtype and range: what every host must give."""
     return {
         (dtype, value_range): np.stack(
-            [normalizer(pixels(tile, dtype, value_range), value_range=value_range) for tile in tiles[1][:2]]
+            [normalizer(in_range(tile, dtype, value_range), value_range=value_range) for tile in tiles[1][:2]]
         )
         for dtype, value_range in PIXELS
     }
@@ -33,10 +34,10 @@ def expected(normalizer, tiles):
 
 @pytest.mark.parametrize(("host", "layout", "dtype", "value_range"), CASES, ids=str)
 def test_hosts_agree_and_keep_what_they_are_given(normalizer, tiles, expected, host, layout, dtype, value_range):
-    array = arrange(pixels(tiles[1][:2], dtype, value_range), layout)
+    array = arrange(in_range(tiles[1][:2], dtype, value_range), layout)
     wanted = arrange(expected[dtype, value_range], layout)
     transform = host.transform(normalizer, Options(value_range, -3 if layout.endswith("CHW") else -1))
-    memory = views(array, numpy=host.numpy)
+    memory = memory_layouts(array, numpy=host.numpy)
     for name in ["strided"] if layout.startswith("N") else memory:
         image = host.wrap(memory[name])
         result = transform(image)
@@ -77,7 +78,7 @@ BLANK = {
 @pytest.mark.parametrize("name", BLANK)
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_blank_images_come_back_unchanged(normalizer, host, name, dtype):
-    image = pixels(BLANK[name], dtype, UNIT)
+    image = in_range(BLANK[name], dtype, UNIT)
     np.testing.assert_array_equal(host(normalizer, image), image)
     with pytest.warns(StainXformWarning, match="unchanged"):
         np.testing.assert_array_equal(host(normalizer, image, on_blank="warn"), image)
@@ -158,7 +159,7 @@ def images_of_few_colors(draw):
 @settings(max_examples=30, deadline=None)
 @given(image=images_of_few_colors(), as_float=st.booleans())
 def test_every_rgb_image_is_normalized_or_kept(normalizer, image, as_float):
-    image = pixels(image, "float32", UNIT) if as_float else image
+    image = in_range(image, "float32", UNIT) if as_float else image
     result = normalizer(image)
     assert (result.shape, result.dtype) == (image.shape, image.dtype)
     try:
@@ -210,7 +211,7 @@ def test_dataloader_workers_give_the_same(normalizers, tiles, start):
 def test_cuda_images_stay_on_their_device(normalizer, tiles, expected):
     for host in (host for host in HOSTS if not host.numpy):
         for (dtype, (low, high)), images in expected.items():
-            image = host.wrap(arrange(pixels(tiles[1], dtype, (low, high)), "CHW")).cuda()
+            image = host.wrap(arrange(in_range(tiles[1], dtype, (low, high)), "CHW")).cuda()
             result = host.transform(normalizer, Options((low, high), -3))(image)
             assert type(result) is type(image)
             assert (result.dtype, result.shape, result.device) == (image.dtype, image.shape, image.device)

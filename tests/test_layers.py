@@ -24,6 +24,7 @@ LAYERS = [
     {"factorization", "classifier", "color_features"},
     {"files"},
     {"sources", "slides"},
+    {"quality"},
     {"ops"},
     {"lut3d"},
     {"nets"},
@@ -35,7 +36,7 @@ LAYERS = [
     {"monai_augment", "albumentations_augment"},
     {"nn"},
     {"monai", "albumentations", "torchvision", "onnx", "evaluate", "samples"},
-    {"demo"},
+    {"demo", "testing"},
     {"cli"},
     {"__main__"},
 ]
@@ -80,6 +81,7 @@ MAY_IMPORT_AT_THE_TOP = {
     "torchvision": ("torchvision",),
     "PIL": ("torchvision",),
     "typer": ("cli/",),
+    "hypothesis": ("testing/",),
 }
 """Heavy packages, and how the names of the files begin that load them when imported."""
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from augment_cases import fitted
-from contracts import PIXELS, arrange, pixels
+from contracts import PIXELS, arrange
 from PIL import Image
 
 import stainxform as sx
@@ -26,6 +26,7 @@ from stainxform.errors import (
     ParameterError,
     StainXformWarning,
 )
+from stainxform.testing import in_range
 
 try:
     v2 = pytest.importorskip("torchvision.transforms.v2")
@@ -148,7 +149,7 @@ class TestAugment:
     @each_name
     def test_the_same_draw_gives_the_same_pixels_as_everywhere(self, name, augment, tiles, dtype, value_range):
         transform = augment(name, p=1, value_range=value_range)
-        tile = pixels(tiles[1][0], dtype, value_range)
+        tile = in_range(tiles[1][0], dtype, value_range)
         draw = transform.augmentation.sample(np.random.default_rng(6))
         wanted = transform.augmentation(tile, draw, value_range=value_range)
         for kind in (torch.from_numpy, tv_tensors.Image):
