@@ -36,7 +36,7 @@ LAYERS = [
     {"monai_augment", "albumentations_augment"},
     {"nn"},
     {"monai", "albumentations", "torchvision", "onnx", "evaluate", "samples"},
-    {"demo", "testing"},
+    {"demo", "testing", "report"},
     {"cli"},
     {"__main__"},
 ]

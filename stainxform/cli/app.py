@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from stainxform._version import __version__
 from stainxform.cli.apply import apply
 from stainxform.cli.demo import demo
+from stainxform.cli.evaluate import SeveralValues, evaluate
 from stainxform.cli.fit import fit
 from stainxform.cli.info import info, methods
 from stainxform.cli.text import complain
@@ -61,3 +62,4 @@ def _program(
 
 for _command in (demo, fit, apply, info, methods):
     app.command()(_command)
+app.command(cls=SeveralValues)(evaluate)

@@ -90,7 +90,7 @@ def evaluate_centers(
     tiles = {str(name): Tiles(images) for name, images in centers.items()}
     _check(tiles, normalizers, target, groups, masks, aligned, threshold)
     check_projection(projection)
-    functions = {name: _function(normalizer) for name, normalizer in normalizers.items()}
+    functions = {name: normalize_function(normalizer) for name, normalizer in normalizers.items()}
     bootstrap = {"level": level, "repeats": repeats, "seed": seed}
     study = _Study(tiles, target, groups, masks or {}, aligned, threshold, bootstrap)
     before = study.measure(tiles)
@@ -154,7 +154,8 @@ def _check(
         raise ParameterError("aligned centers have the same number of tiles, tile i showing the same tissue")
 
 
-def _function(normalizer: Any) -> Normalize:
+def normalize_function(normalizer: Any) -> Normalize:
+    """A fitted normalizer, the path of a model file, or a function, as a function of tiles."""
     if isinstance(normalizer, str) or hasattr(normalizer, "__fspath__"):
         from stainxform.normalizers.base import Normalizer
 
