@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from strategies import laws
 from typer.testing import CliRunner
 
@@ -15,7 +16,7 @@ from stainxform.errors import InvalidImageError, NotEnoughTissueError, Parameter
 from stainxform.files import read_image
 from stainxform.quality import FAULTS, Limits, check_quality, write_sheet
 from stainxform.quality.control import MIN_TILES
-from stainxform.quality.measures import TileMeasures, share_above
+from stainxform.quality.measures import TileMeasures, _smooth, share_above
 from stainxform.samples import pair
 from stainxform.testing import PENS, blank_image, blurred, folded, odd_images, overexposed, saturated, with_strokes
 
@@ -102,6 +103,13 @@ def test_half_of_the_tiles_may_be_unfit():
     """Medians: what is usual stays what most tiles show."""
     tiles = [restained(tile) if i < 5 else tile for i, tile in enumerate(GOOD)]
     assert [tile.index for tile in check_quality(tiles).flagged] == [0, 1, 2, 3, 4]
+
+
+def test_the_gaussian_is_one():
+    plane = np.random.default_rng(0).random((40, 31), np.float32)
+    for sigma in (0.8, 4.0):
+        wanted = gaussian_filter(plane, sigma, mode="nearest", truncate=np.ceil(3 * sigma) / sigma)
+        np.testing.assert_allclose(_smooth(plane, sigma), wanted, atol=1e-5)
 
 
 def test_limits_can_be_set():

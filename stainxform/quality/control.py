@@ -195,15 +195,18 @@ def _judge(index: int, tile: TileMeasures, center: _Center, limits: Limits) -> T
         reasons["blurred"] = f"less sharp than the center's tiles (focus {tile.focus:.2f}, usual {center.focus[0]:.2f})"
     scores["fold"] = None
     if center.density is not None:
-        scores["fold"] = share_above(tile.density, limits.fold_density * center.density)
-        if scores["fold"] > limits.fold:
-            reasons["fold"] = f"{scores['fold']:.0%} of its tissue is {limits.fold_density:g} times as dense as usual"
+        scores["fold"] = fold = share_above(tile.density, limits.fold_density * center.density)
+        if fold > limits.fold:
+            reasons["fold"] = f"{fold:.0%} of its tissue is {limits.fold_density:g} times as dense as usual"
     offsets = center.stain_offsets(tile)
-    scores["stain"] = None if offsets is None else float(np.sqrt(np.square(offsets).sum()))
-    if offsets is not None and scores["stain"] is not None and scores["stain"] > limits.stain_distance:
+    scores["stain"] = None
+    if offsets is None:
+        return TileQuality(index, scores, reasons)
+    scores["stain"] = distance = float(np.sqrt(np.square(offsets).sum()))
+    if distance > limits.stain_distance:
         most = int(np.abs(offsets).argmax())
         more = "more" if offsets[most] > 0 else "less"
         reasons["stain"] = (
-            f"stained unlike the center (distance {scores['stain']:.1f}), most of all {STAIN_NAMES[most]}: {more} than usual"
+            f"stained unlike the center (distance {distance:.1f}), most of all {STAIN_NAMES[most]}: {more} than usual"
         )
     return TileQuality(index, scores, reasons)
