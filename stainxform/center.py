@@ -12,6 +12,7 @@ from stainxform.histogram import ColorHistogram
 from stainxform.images import ValueRange
 from stainxform.normalizers.base import CenterInfo, Normalizer
 from stainxform.normalizers.registry import normalizer_class
+from stainxform.quality.screen import check_qc, screen
 from stainxform.settings import plain
 from stainxform.sources import Tiles
 from stainxform.tissue import MIN_TISSUE, is_blank
@@ -26,6 +27,7 @@ def fit_center(
     min_tissue: float = MIN_TISSUE,
     image_key: str = "image",
     value_range: ValueRange | None = None,
+    qc: str = "warn",
     **parameters: Any,
 ) -> Normalizer:
     """Fit a normalizer to the appearance of one center.
@@ -40,6 +42,8 @@ def fit_center(
     min_tissue : tiles with a smaller fraction of tissue are skipped, with one StainXformWarning that says how many.
     image_key : where the image is in dictionary items of a Dataset.
     value_range : range of float tiles, default (0, 1).
+    qc : quality control of the tiles with tissue (:mod:`stainxform.quality`): one StainXformWarning that says which
+        faults it found ("warn"), also leave those tiles out ("drop"), or do not look ("off").
     **parameters : settings of the method, see its ``fit``.
 
     Returns
@@ -50,7 +54,7 @@ def fit_center(
     ------
     ParameterError : unknown method or setting, or a value that makes no sense. Checked before anything is read.
     InvalidImageError : nothing found, or a tile cannot be read.
-    NotEnoughTissueError : every tile is blank. Checked before training starts.
+    NotEnoughTissueError : every tile is blank, or dropped. Checked before training starts.
     MissingDependencyError : the method needs an extra that is not installed.
     """
     kind = normalizer_class(method)
@@ -58,6 +62,7 @@ def fit_center(
     parameters = plain(parameters)
     if not 0 <= min_tissue <= 1:
         raise ParameterError(f"min_tissue is a fraction from 0 to 1, got {min_tissue}")
+    check_qc(qc)
     _check_values(kind, parameters)
     tiles = Tiles(images, image_key=image_key, value_range=value_range)
     kept = [i for i, tile in enumerate(tiles) if not is_blank(ColorHistogram.of(tile), min_tissue)]
@@ -72,6 +77,7 @@ def fit_center(
             StainXformWarning,
             stacklevel=2,
         )
+    kept = screen(tiles, kept, qc)
     normalizer = kind.fit(tiles.subset(kept), **parameters)
     return normalizer.with_info(CenterInfo(center, len(kept), license), min_tissue)
 

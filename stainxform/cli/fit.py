@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from stainxform.normalizers.base import Normalizer
 
 _SUFFIX = ".safetensors"
+
+
+class QC(StrEnum):
+    """What happens to tiles that quality control flags."""
+
+    warn = "warn"
+    drop = "drop"
+    off = "off"
 
 
 def fit(
@@ -37,6 +46,9 @@ def fit(
     min_tissue: Annotated[
         float | None, typer.Option(help="Skip tiles with a smaller fraction of tissue, 0..1.", show_default="0.01")
     ] = None,
+    qc: Annotated[
+        QC, typer.Option(help="Quality control of the tiles: say what it finds, also drop these tiles, or do not look.")
+    ] = QC.warn,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting of the method; may be given many times.", metavar="KEY=VALUE"),
@@ -61,7 +73,7 @@ def fit(
     _check_output(output, force)
     given = {"steps": steps, "seed": seed, "device": device, "workdir": workdir, "resume": resume}
     parameters = _parameters(settings or [], {name: value for name, value in given.items() if value is not None})
-    about: dict[str, Any] = {"center": center, "license": license}
+    about: dict[str, Any] = {"center": center, "license": license, "qc": qc.value}
     if min_tissue is not None:
         about["min_tissue"] = min_tissue
     total = len(Tiles(images))

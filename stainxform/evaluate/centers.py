@@ -16,7 +16,7 @@ from stainxform.evaluate.color_distances import (
     frechet_distance,
     mean_stain_matrix,
     stain_angle,
-    wasserstein_of_bins,
+    wasserstein_of_tiles,
 )
 from stainxform.evaluate.downstream import auc
 from stainxform.evaluate.findings import findings_of, warnings_of
@@ -281,10 +281,14 @@ class _Study:
 
             return self._interval(rows, [groups[i] for i in rows], ours[rows], statistic)
 
+        cdf = np.cumsum(both.lab, axis=-1)
+
         def lab(channels: slice) -> Callable[[np.ndarray, np.ndarray], float]:
+            chosen = np.ascontiguousarray(cdf[:, channels])
+
             def distance(theirs: np.ndarray, others: np.ndarray) -> float:
-                pair = (both.lab[rows, channels].mean(axis=0) for rows in (theirs, others))
-                return float(wasserstein_of_bins(*pair).sum())
+                shares = (np.bincount(rows, minlength=len(both)) / len(rows) for rows in (theirs, others))
+                return float(wasserstein_of_tiles(np.subtract(*shares), chosen).sum())
 
             return distance
 

@@ -33,13 +33,21 @@ def lab_wasserstein(tiles: Iterable[Image], target: Iterable[Image]) -> tuple[fl
     pair = [TileColors.of(images) for images in (tiles, target)]
     if not all(map(len, pair)):
         raise NotEnoughTissueError("all tiles of a set are blank; there is no color of tissue to compare")
-    found = wasserstein_of_bins(*(colors.lab.mean(axis=0) for colors in pair))
-    return plain(tuple(found))
+    weights = np.concatenate([np.full(len(colors), sign / len(colors)) for colors, sign in zip(pair, (1, -1))])
+    cdf = np.cumsum(np.concatenate([colors.lab for colors in pair]), axis=-1)
+    return plain(tuple(wasserstein_of_tiles(weights, cdf)))
 
 
-def wasserstein_of_bins(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Wasserstein-1 distance of distributions ``(..., bins)`` over the Lab bins of TileColors: area between the CDFs."""
-    return np.abs(np.cumsum(one - other, axis=-1)).sum(axis=-1) * TileColors.BIN
+def wasserstein_of_tiles(weights: np.ndarray, cdf: np.ndarray) -> np.ndarray:
+    """Wasserstein-1 distances between two sets of tiles: the area between their mean CDFs.
+
+    Parameters
+    ----------
+    weights : ``(n,)``: of the tiles of one set positive, of the other negative; each side sums to 1.
+    cdf : ``(n, ..., bins)`` over the Lab bins of TileColors.
+    """
+    difference = (weights @ cdf.reshape(len(cdf), -1)).reshape(cdf.shape[1:])
+    return np.asarray(np.abs(difference).sum(axis=-1) * TileColors.BIN)
 
 
 def stain_angle(matrix: Any, target: Any) -> tuple[float, float]:

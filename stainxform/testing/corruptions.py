@@ -26,7 +26,7 @@ def blurred(tile: np.ndarray, sigma: float) -> np.ndarray:
 def with_strokes(tile: np.ndarray, color: tuple[int, int, int], width: int = 12) -> np.ndarray:
     """Opaque diagonal strokes, ``width`` pixels wide in rows, 36 apart: by default a third of the pixels."""
     rows, columns = np.indices(tile.shape[:2])
-    ink: np.ndarray = (rows + columns) % 36 < width
+    ink = np.asarray((rows + columns) % 36 < width)
     return np.where(ink[:, :, None], np.array(color, np.uint8), tile)
 
 
