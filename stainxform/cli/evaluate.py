@@ -77,10 +77,10 @@ def evaluate(
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing outputs.")] = False,
 ) -> None:
     """Compare normalizers on tiles of your own centers: one HTML page with pictures, tables and a verdict in words."""
-    from stainxform import load
     from stainxform._optional import require
     from stainxform.evaluate import evaluate_centers
     from stainxform.modelfile import atomic_write
+    from stainxform.normalizers.base import Normalizer
     from stainxform.report import write_report
     from stainxform.sources import files_of
 
@@ -97,7 +97,7 @@ def evaluate(
         if not folder.is_dir():
             raise ParameterError(f"{folder} is no folder")
     tiles = {name: files_of(where) for name, where in folders.items()}
-    normalizers = {name: load(str(path)) for name, path in _names_of(model).items()}
+    normalizers = {name: Normalizer.load(path) for name, path in _names_of(model).items()}
     goal = target or _only_center({one.info.name for one in normalizers.values()}, list(tiles))
     evaluation = evaluate_centers(
         tiles,
