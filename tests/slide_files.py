@@ -46,14 +46,13 @@ def write(path: Path, image: np.ndarray, kind: str = "jpeg 4:4:4", levels: int =
     with tifffile.TiffWriter(path) as file:
         for rank, level in enumerate(pyramid(image, levels)):
             step = 1 << rank
-            file.write(
-                level,
-                tile=chosen.tile,
-                subfiletype=int(rank > 0),
-                resolution=(20000 / step, 20000 / step),
-                resolutionunit="CENTIMETER",
-                metadata=None,
-                iccprofile=PROFILE if rank == 0 else None,
-                **chosen.options | more,
-            )
+            options = {
+                "tile": chosen.tile,
+                "subfiletype": int(rank > 0),
+                "resolution": (20000 / step, 20000 / step),
+                "resolutionunit": "CENTIMETER",
+                "metadata": None,
+                "iccprofile": PROFILE if rank == 0 else None,
+            }
+            file.write(level, **options | chosen.options | more)
     return path

@@ -1,6 +1,7 @@
 """Whole slides: read through one protocol whatever the reader, where the tissue is on them, and written normalized."""
 
 from stainxform.slides.base import Level, Slide, TileBatch
+from stainxform.slides.files import SUFFIXES
 from stainxform.slides.grid import TileGrid
 from stainxform.slides.normalize import WrittenSlide, write_slide
 from stainxform.slides.open import READERS, open_slide
@@ -9,6 +10,7 @@ from stainxform.slides.tissue import TissueGrid, TissueMask, likely_tissue, tiss
 
 __all__ = [
     "READERS",
+    "SUFFIXES",
     "Level",
     "PyramidOptions",
     "Slide",
