@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stainxform.errors import ParameterError
+from stainxform.errors import ParameterError, StainXformError
 from stainxform.files import SUFFIXES
 from stainxform.sources import files_of
 
@@ -75,3 +75,10 @@ def _check_targets(jobs: Sequence[Job], root: Path) -> None:
             raise ParameterError(f"{job.target} leads out of the output folder through a link; remove the link")
         if target in inputs:
             raise ParameterError(f"{job.target} is itself an input; choose another output folder")
+
+
+def reason(job: Job, error: Exception) -> str:
+    """One sentence on why a job failed, which names its source."""
+    known = isinstance(error, StainXformError | OSError)
+    message = str(error) if known else f"{type(error).__name__}: {error}"
+    return message if str(job.source) in message else f"{job.source}: {message}"

@@ -13,6 +13,7 @@ from stainxform.cli.apply import apply
 from stainxform.cli.demo import demo
 from stainxform.cli.fit import fit
 from stainxform.cli.info import info, methods
+from stainxform.cli.slide import slide, tiles
 from stainxform.cli.text import complain
 from stainxform.errors import StainXformError
 
@@ -59,5 +60,5 @@ def _program(
     """Fit a center's stain appearance once, and make every other center's images look like it."""
 
 
-for _command in (demo, fit, apply, info, methods):
+for _command in (demo, fit, apply, slide, tiles, info, methods):
     app.command()(_command)

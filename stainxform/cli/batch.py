@@ -22,7 +22,7 @@ from stainxform.errors import NotEnoughTissueError, StainXformError
 from stainxform.files import SUFFIXES, read_image, write_image
 from stainxform.modelfile import ModelState
 from stainxform.normalizers.base import Normalizer
-from stainxform.outputs import Job
+from stainxform.outputs import Job, reason
 from stainxform.outputs import plan as plan_outputs
 
 MAX_WORKERS = 16
@@ -94,13 +94,7 @@ def process(job: Job, normalizer: Normalizer, strict: bool) -> Outcome:
         write_image(job.target, result)
         return outcome
     except Exception as error:  # one bad file must not end the work on thousands of others
-        return Outcome(job, "failed", 0, _reason(job, error))
-
-
-def _reason(job: Job, error: Exception) -> str:
-    known = isinstance(error, StainXformError | OSError)
-    message = str(error) if known else f"{type(error).__name__}: {error}"
-    return message if str(job.source) in message else f"{job.source}: {message}"
+        return Outcome(job, "failed", 0, reason(job, error))
 
 
 def _run_parallel(jobs: Sequence[Job], state: ModelState, workers: int, strict: bool) -> Generator[Outcome]:

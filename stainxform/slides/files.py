@@ -32,13 +32,22 @@ def parts(path: Path) -> list[Path]:
     if name:
         return sorted(other for other in path.parent.glob("*.dcm") if series(other) == name)
     companions = path.with_suffix("") if path.suffix.lower() == ".mrxs" else None
-    return [path, *sorted(companions.rglob("*.*"))] if companions and companions.is_dir() else [path]
+    return (
+        [path, *sorted(file for file in companions.rglob("*") if file.is_file())]
+        if companions and companions.is_dir()
+        else [path]
+    )
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of the bytes of a slide; of several files, in order of name, one after the other."""
+    """SHA-256 of the bytes of a slide, of all its files."""
+    return digest_of(parts(path))
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """SHA-256 of the bytes of files, one after the other."""
     sha = hashlib.sha256()
-    for part in parts(path):
+    for part in files:
         with part.open("rb") as file:
             while data := file.read(CHUNK):
                 sha.update(data)
