@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from stainxform.errors import MissingDependencyError, ModelFileError, ParameterError
 from stainxform._optional import require
+from stainxform.errors import MissingDependencyError, ModelFileError, ParameterError
 from stainxform.modelfile import unpack
 from stainxform.normalizers.base import Normalizer
 
