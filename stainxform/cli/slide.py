@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -224,6 +225,7 @@ def _do(inputs: list[str], output: Path, work: Work, shard: str, **options: Any)
     """Plan, work, show how it goes, and sum up; exit code 1 if a slide failed."""
     from stainxform.pipeline import plan_slides, run
 
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # our errors say the same, with the slide
     jobs = plan_slides(inputs, output, work.product, shard)
     output.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()

@@ -10,7 +10,7 @@ from pathlib import Path
 from stainxform.errors import ParameterError
 from stainxform.outputs import Job, plan
 from stainxform.pipeline import record
-from stainxform.pipeline.model import ModelFile, resolve_device
+from stainxform.pipeline.model import ModelFile
 from stainxform.pipeline.one import Outcome, Work, process
 from stainxform.pipeline.product import Product
 from stainxform.pipeline.pyramids import Pyramid
@@ -106,7 +106,7 @@ def run(
     if resources and not scheduler:
         raise ParameterError("resources are those of Dask workers: give a scheduler, too")
     if not scheduler:
-        resolve_device(work.device)
+        work.device_here()
     todo = []
     for job in jobs:
         existing = None if resume else _existing(job, work.product, force)

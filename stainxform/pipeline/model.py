@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,22 +12,24 @@ from stainxform._optional import require
 from stainxform.errors import MissingDependencyError, ModelFileError, ParameterError
 from stainxform.modelfile import unpack
 from stainxform.normalizers.base import Normalizer
+from stainxform.normalizers.registry import registered
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model file: ``path``, absolute, and the SHA-256 of its bytes."""
+    """A model file: ``path``, absolute, the SHA-256 of its bytes, and its method."""
 
     path: Path
     sha256: str
+    method: str
 
     @classmethod
     def at(cls, path: str | Path) -> ModelFile:
         """The model file at a path; ModelFileError if it cannot be read or is no complete, unaltered model."""
         found = Path(path).absolute()
         data = _bytes(found)
-        unpack(data, str(path))
-        return cls(found, hashlib.sha256(data).hexdigest())
+        state = unpack(data, str(path))
+        return cls(found, hashlib.sha256(data).hexdigest(), state.method)
 
     def normalizer(self, device: str = "cpu") -> Normalizer:
         """Its normalizer, read once in each process.
@@ -44,6 +47,12 @@ def _loaded(model: ModelFile, device: str) -> Normalizer:
     return Normalizer.from_state(unpack(data, str(model.path)), str(model.path)).to(device)
 
 
+def _uses_torch(method: str) -> bool:
+    """Whether a device makes a difference: torch takes seconds to import."""
+    entry = registered().get(method)
+    return bool(entry and entry.needs) or importlib.util.find_spec("cucim") is not None
+
+
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -51,13 +60,13 @@ def _bytes(path: Path) -> bytes:
         raise ModelFileError(f"cannot read the model file {path}: {getattr(error, 'strerror', error)}") from error
 
 
-def resolve_device(device: str) -> str:
-    """The device that "auto" stands for here: CUDA where torch has it, else the CPU.
+def resolve_device(device: str, method: str = "") -> str:
+    """The device that "auto" stands for here: CUDA where torch has it, and the method or the reader use it; else the CPU.
 
     Raises ParameterError for one that torch does not have.
     """
-    if device == "cpu":
-        return device
+    if device == "cpu" or (device == "auto" and not _uses_torch(method)):
+        return "cpu"
     try:
         torch = require("torch", "torch")
     except MissingDependencyError:

@@ -12,7 +12,7 @@ from stainxform.outputs import Job, reason
 from stainxform.pipeline import record
 from stainxform.pipeline.model import ModelFile, resolve_device
 from stainxform.pipeline.product import Order, Product, Progress
-from stainxform.slides import Slide, open_slide, slide_map
+from stainxform.slides import Slide, open_slide, tissue_of
 from stainxform.slides.files import digest, digest_of
 
 STATISTICS = ("slide", "tile")
@@ -47,6 +47,10 @@ class Work:
         if self.threads < 1:
             raise ParameterError(f"threads must be at least 1, got {self.threads}")
 
+    def device_here(self) -> str:
+        """What ``device`` stands for on this machine; ParameterError if it has no such device."""
+        return resolve_device(self.device, self.model.method if self.model else "")
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -78,7 +82,7 @@ def process(job: Job, work: Work, *, strict: bool = False, progress: Progress | 
 
 
 def _process(job: Job, work: Work, slide: Slide, strict: bool, progress: Progress | None) -> Outcome:
-    device = resolve_device(work.device)
+    device = work.device_here()
     facts = _facts(job, work, slide, device)
     fingerprint = record.fingerprint_of(facts)
     facts |= {"fingerprint": fingerprint, "versions": record.versions()}
@@ -113,7 +117,7 @@ def _facts(job: Job, work: Work, slide: Slide, device: str) -> dict[str, Any]:
     model = work.model
     return {
         "source": {"sha256": digest(job.source), "width": width, "height": height},
-        "model": None if model is None else {"sha256": model.sha256, "method": model.normalizer(device).method},
+        "model": None if model is None else {"sha256": model.sha256, "method": model.method},
         "settings": {
             **work.product.settings(),
             "statistics": work.statistics,
@@ -128,3 +132,12 @@ def _finish(job: Job, work: Work, facts: dict[str, Any]) -> None:
     files = work.product.files(job.target)
     output = {"sha256": digest_of(files), "bytes": sum(file.stat().st_size for file in files)}
     record.write(job.target, facts | {"output": output})
+
+
+def slide_map(normalizer, slide):
+    """For now."""
+    tiles = (
+        batch.pixels[0]
+        for batch in slide.tiles(0, 256, where=tissue_of(slide).on(slide.grid(0, 256)).where(0.3), batch=1)
+    )
+    return normalizer.map_for_tiles(tiles)

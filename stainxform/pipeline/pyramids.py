@@ -10,12 +10,12 @@ from typing import Any
 from stainxform.errors import ParameterError, ResumeError
 from stainxform.pipeline.product import Order, Product
 from stainxform.slides import PyramidOptions, write_slide
+from stainxform.slides.mapped import BACKGROUNDS
 
 STATISTICS_TILE = 512
 """Side of the tiles that are normalized by their own statistics, where that is asked for."""
 
 SUFFIX_OF_LAYOUT = {"dual": ".ome.tif", "ome": ".ome.tif", "generic": ".tif", "svs": ".svs"}
-BACKGROUNDS = ("normalize", "keep")
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from stainxform.tiling import surroundings
 FORMATS = ("png", "jpg", "zarr")
 TABLE, PARTIAL = "tiles.csv", ".partial"
 TOLERANCE = 0.02
-"""A level whose micrometers per pixel differ by less than this fraction is taken as it is."""
+"""Micrometers per pixel that differ by less than this fraction from a level's, or a whole multiple of it, are taken as that."""
 
 _NAME = re.compile(r"x\d+_y\d+\.(png|jpg)")
 
@@ -136,7 +136,9 @@ class TissueTiles(Product):
         if not fine:
             raise ParameterError(f"the slide has {available[0]:.3g} micrometers per pixel, no {self.mpp:.3g}")
         factor = self.mpp / available[fine[-1]]
-        return fine[-1], self.size if factor < 1 + TOLERANCE else round(self.size * factor)
+        if abs(round(factor) - factor) < TOLERANCE * factor:
+            factor = round(factor)
+        return fine[-1], round(self.size * factor)
 
 
 @dataclass(frozen=True)
