@@ -1,5 +1,6 @@
 """The files that are written: their readers, levels, pixels, and what they say and do not say."""
 
+import itertools
 import re
 import struct
 
@@ -19,8 +20,6 @@ from stainxform.slides.quadtree import PendingLevels, level_shapes, z_order
 
 tifffile = pytest.importorskip("tifffile")
 pytest.importorskip("imagecodecs")
-
-import itertools
 
 from pyramid_files import READERS, ArraySlide, noise  # noqa: E402
 from slide_files import tissue  # noqa: E402

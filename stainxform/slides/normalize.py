@@ -97,7 +97,7 @@ def write_slide(
     path = Path(path)
     if threads < 1:
         raise ParameterError(f"threads must be at least 1, got {threads}")
-    if path.exists() and path.samefile(slide.path):
+    if path.exists() and slide.path.exists() and path.samefile(slide.path):
         raise ParameterError(f"{path} is the slide that is being read; choose another name")
     tile = options.tile_for(slide.levels[0].tile)
     source = MappedSlide(slide, image_map, background, tile)
