@@ -209,7 +209,8 @@ def attempt(normalizer, path: Path, out: Path) -> dict[str, str]:
     """Normalize one file; what became of it."""
     import stainxform as sx
     from stainxform.errors import StainXformError
-    from stainxform.slides import slide_map, write_slide
+    from stainxform.pipeline.one import slide_map
+    from stainxform.slides import write_slide
 
     try:
         with sx.open_slide(path) as slide:

@@ -393,7 +393,7 @@ def test_a_full_disk_is_one_clear_error_and_can_be_resumed(model, tmp_path):
     assert stopped.returncode == 1
     (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
     assert "slide.ome.tif" in line
-    assert "XX" in line
+    assert "there is no room for" in line
     assert "Traceback" not in err
     assert (out / "slide.ome.tif.part").exists()
     assert not (out / "slide.ome.tif").exists()
@@ -505,9 +505,10 @@ def test_partial_tiles_of_other_settings_are_removed_or_refused(folder, tmp_path
     assert all((out / row["file"]).stat().st_size > 100 for row in table(out))
     (tmp_path / "mine" / "one").mkdir(parents=True)
     (tmp_path / "mine" / "one" / "thesis.doc").touch()
-    assert "holds files of something else" in cut(
-        folder / "one.tif", "-o", tmp_path / "mine", "--size", "64", code=1
-    ).stderr
+    assert (
+        "holds files of something else"
+        in cut(folder / "one.tif", "-o", tmp_path / "mine", "--size", "64", code=1).stderr
+    )
 
 
 def test_a_slide_without_a_tile_of_tissue_fails(folder, tmp_path):

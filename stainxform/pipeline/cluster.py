@@ -75,7 +75,7 @@ def _outcome(future: Any, job: Job) -> Outcome:
 def _client(distributed: Any, scheduler: str, processes: int) -> Iterator[Any]:
     if scheduler == LOCAL:
         with (
-            distributed.LocalCluster(processes, threads_per_worker=1, dashboard_address=None) as cluster,
+            distributed.LocalCluster(n_workers=processes, threads_per_worker=1, dashboard_address=None) as cluster,
             distributed.Client(cluster) as client,
         ):
             yield client

@@ -75,8 +75,8 @@ def normalize_slides(
     product = Pyramid(options or PyramidOptions(), background)
     work = Work(product, ModelFile.at(model), statistics, reader, device, threads, names)
     jobs = plan_slides(chosen, Path(output), product, shard)
-    options_of_run = {"resume": resume, "force": force, "scheduler": scheduler, "resources": resources}
-    return list(run(jobs, work, progress=progress, **options_of_run))
+    outcomes = run(jobs, work, resume=resume, force=force, scheduler=scheduler, resources=resources, progress=progress)
+    return list(outcomes)
 
 
 def plan_slides(inputs: Sequence[str | Path], folder: Path, product: Product, shard: str = "1/1") -> list[Job]:
