@@ -209,7 +209,7 @@ def attempt(normalizer, path: Path, out: Path) -> dict[str, str]:
     """Normalize one file; what became of it."""
     import stainxform as sx
     from stainxform.errors import StainXformError
-    from stainxform.pipeline.one import slide_map
+    from stainxform.pipeline.estimate import slide_map
     from stainxform.slides import write_slide
 
     try:

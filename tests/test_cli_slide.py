@@ -27,7 +27,7 @@ pytest.importorskip("imagecodecs")
 from slide_files import tissue, write  # noqa: E402
 
 from stainxform.pipeline import ModelFile, Pyramid, TissueTiles, Work, plan_slides, run  # noqa: E402
-from stainxform.pipeline import one as one_module  # noqa: E402
+from stainxform.pipeline.one import slide_map  # noqa: E402
 from stainxform.slides import PyramidOptions  # noqa: E402
 
 ROOT = Path(sx.__file__).parents[1]
@@ -103,7 +103,7 @@ def test_a_folder_of_slides_becomes_a_folder_of_pyramids(model, folder, tmp_path
 def test_the_pixels_are_those_of_the_slides_one_map(model, folder, tmp_path):
     slide(model, folder / "one.tif", "-o", tmp_path / "out", "--lossless")
     with sx.open_slide(folder / "one.tif") as before, sx.open_slide(tmp_path / "out" / "one.ome.tif") as after:
-        wanted = one_module.slide_map(sx.load(model), before)(before.read(0, 0, 0, 421, 333))
+        wanted = slide_map(sx.load(model), before)(before.read(0, 0, 0, 421, 333))
         np.testing.assert_array_equal(after.read(0, 0, 0, 421, 333), wanted)
 
 
@@ -419,7 +419,7 @@ def test_tiles_are_the_normalized_pixels_where_the_table_says(model, folder, tmp
     rows = table(tmp_path / "out" / "one")
     assert rows
     with sx.open_slide(folder / "one.tif") as found:
-        image_map = one_module.slide_map(sx.load(model), found)
+        image_map = slide_map(sx.load(model), found)
         for row in rows:
             x, y, width, height = (int(row[name]) for name in ("x", "y", "width", "height"))
             assert (width, height) == (64, 64)
@@ -543,7 +543,7 @@ def test_batches_on_a_device_give_the_same_tiles(model, folder):
 
     device = pytest.importorskip("torch").device("cpu")  # not "cpu": tensors all the way, as on a GPU
     with sx.open_slide(folder / "one.tif") as found:
-        image_map, places = one_module.slide_map(sx.load(model), found), TissueTiles(size=64)._places(found)
+        image_map, places = slide_map(sx.load(model), found), TissueTiles(size=64)._places(found)
         tiles = list(mapped_tiles(found, places, image_map, device=device))
         assert tiles
         for tile, (y, x) in zip(tiles, places.corners, strict=True):

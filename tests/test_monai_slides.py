@@ -117,8 +117,10 @@ def test_what_is_no_slide_is_noticed_when_it_is_read(tmp_path):
         SlideReader().read(tmp_path / "slide.svs")
 
 
-def test_load_image_takes_it(path, macenko):
-    load = LoadImaged("image", reader=SlideReader(level=2), ensure_channel_first=True)
+@pytest.mark.parametrize("by_name", [False, True])
+def test_load_image_takes_it(path, macenko, by_name):
+    options = {"reader": "stainxform.monai.SlideReader", "level": 2} if by_name else {"reader": SlideReader(level=2)}
+    load = LoadImaged("image", ensure_channel_first=True, **options)
     image = Compose([load, Macenkod("image", model=macenko)])({"image": path})["image"]
     with sx.open_slide(path) as slide:
         height, width = slide.levels[2].shape

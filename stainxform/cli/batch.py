@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
@@ -18,6 +17,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Literal
 
+from stainxform._optional import use_torch_threads
 from stainxform.errors import NotEnoughTissueError, StainXformError
 from stainxform.files import SUFFIXES, read_image, write_image
 from stainxform.modelfile import ModelState
@@ -71,12 +71,12 @@ def run(jobs: Sequence[Job], state: ModelState, workers: int, *, strict: bool = 
     if workers > 1:
         yield from _run_parallel(jobs, state, workers, strict)
         return
-    threads = _use_threads(1)
+    threads = use_torch_threads(1)
     try:
         for job in jobs:
             yield process(job, normalizer, strict)
     finally:
-        _use_threads(threads)
+        use_torch_threads(threads)
 
 
 def process(job: Job, normalizer: Normalizer, strict: bool) -> Outcome:
@@ -132,7 +132,7 @@ class _Worker:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides
         threading.Thread(target=cls._end_with_parent, daemon=True).start()
         cls.normalizer, cls.strict, cls.stop = Normalizer.from_state(state), strict, stop
-        _use_threads(1)
+        use_torch_threads(1)
 
     @classmethod
     def work(cls, job: Job) -> Outcome:
@@ -162,13 +162,3 @@ def _deaf_children() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _use_threads(count: int) -> int:
-    """Set the number of threads of torch, if a method loaded it; what it was before."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return count
-    before: int = torch.get_num_threads()
-    torch.set_num_threads(count)
-    return before

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from stainxform._optional import use_torch_threads
 from stainxform._version import __version__
 from stainxform.errors import ParameterError, ResumeError
 from stainxform.maps import ImageMap, TileMap
 from stainxform.outputs import Job, reason
 from stainxform.pipeline import record
+from stainxform.pipeline.estimate import slide_map
 from stainxform.pipeline.model import ModelFile, resolve_device
 from stainxform.pipeline.product import Order, Product, Progress
-from stainxform.slides import Slide, open_slide, tissue_of
+from stainxform.slides import Slide, open_slide
 from stainxform.slides.files import digest, digest_of
 
 STATISTICS = ("slide", "tile")
@@ -88,25 +90,31 @@ def _process(job: Job, work: Work, slide: Slide, strict: bool, progress: Progres
     facts |= {"fingerprint": fingerprint, "versions": record.versions()}
     if work.names:
         facts["names"] = {"source": job.source.name, "output": job.target.name}
-    before = record.read(job.target)
+    earlier = record.read(job.target)
     if work.product.files(job.target):
-        if before is None or before["fingerprint"] != fingerprint:
+        if earlier is None or earlier["fingerprint"] != fingerprint:
             raise ResumeError(
                 f"{job.target} was not made from this slide, model and settings by this version; pass --force to replace it"
             )
-        if before.get("output") is None:  # the process ended after the product, before its record
+        if earlier.get("output") is None:  # the process ended after the product, before its record
             _finish(job, work, facts)
         return Outcome(job, "complete")
 
+    normalizer = None if work.model is None else work.model.normalizer(device)
+
     def map_for(side: int) -> ImageMap | None:
-        if work.model is None:
+        if normalizer is None:
             return None
-        normalizer = work.model.normalizer(device)
         return TileMap(normalizer, side) if work.statistics == "tile" else slide_map(normalizer, slide)
 
     job.target.parent.mkdir(parents=True, exist_ok=True)
     record.write(job.target, facts | {"output": None})
-    pixels = work.product.make(Order(slide, job.target, map_for, fingerprint, strict, work.threads, device, progress))
+    order = Order(slide, job.target, map_for, fingerprint, strict, work.threads, device, progress)
+    before = use_torch_threads(1)  # one for each of ours, so that no byte depends on their number
+    try:
+        pixels = work.product.make(order)
+    finally:
+        use_torch_threads(before)
     _finish(job, work, facts)
     return Outcome(job, "written", pixels)
 
@@ -132,12 +140,3 @@ def _finish(job: Job, work: Work, facts: dict[str, Any]) -> None:
     files = work.product.files(job.target)
     output = {"sha256": digest_of(files), "bytes": sum(file.stat().st_size for file in files)}
     record.write(job.target, facts | {"output": output})
-
-
-def slide_map(normalizer, slide):
-    """For now."""
-    tiles = (
-        batch.pixels[0]
-        for batch in slide.tiles(0, 256, where=tissue_of(slide).on(slide.grid(0, 256)).where(0.3), batch=1)
-    )
-    return normalizer.map_for_tiles(tiles)
