@@ -246,7 +246,7 @@ def test_a_slide_without_tissue_fails_with_one_sentence(model, folder, tmp_path)
     (line,) = error_lines(result)
     assert str(white) in line
     assert "tissue" in line
-    assert not list((tmp_path / "out").glob("*.tif*[!n]"))
+    assert names(tmp_path / "out") == []
 
 
 def test_one_level_and_no_mpp_are_enough(model, tmp_path):
@@ -269,7 +269,6 @@ def test_one_level_and_no_mpp_are_enough(model, tmp_path):
 def test_options_that_make_no_sense(model, folder, tmp_path, options, message):
     result = slide(model, folder, "-o", tmp_path / "out", *options, code=1)
     assert message in result.stderr
-    assert names(tmp_path) == names(tmp_path)
     assert not (tmp_path / "out").exists() or names(tmp_path / "out") == []
 
 

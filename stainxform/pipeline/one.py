@@ -103,12 +103,14 @@ def _process(job: Job, work: Work, slide: Slide, strict: bool, progress: Progres
     normalizer = None if work.model is None else work.model.normalizer(device)
 
     def map_for(side: int) -> ImageMap | None:
-        if normalizer is None:
-            return None
-        return TileMap(normalizer, side) if work.statistics == "tile" else slide_map(normalizer, slide)
+        """The map; once there is one, the record tells what the files that follow are."""
+        found = None
+        if normalizer is not None:
+            found = TileMap(normalizer, side) if work.statistics == "tile" else slide_map(normalizer, slide)
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        record.write(job.target, facts | {"output": None})
+        return found
 
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    record.write(job.target, facts | {"output": None})
     order = Order(slide, job.target, map_for, fingerprint, strict, work.threads, device, progress)
     before = use_torch_threads(1)  # one for each of ours, so that no byte depends on their number
     try:
