@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from stainxform.pipeline import Work
     from stainxform.pipeline.product import Product
 
+THREADS = 2
+"""Threads for a slide on a cluster, whose machines we do not know."""
+
 
 class Layout(StrEnum):
     """How levels are stored."""
@@ -89,7 +92,9 @@ StatisticsOption = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", "-j", min=1, help="Threads that work on one slide.", show_default="one per CPU"),
+    typer.Option(
+        "--workers", "-j", min=1, help="Threads that work on one slide.", show_default="one per CPU; 2 with a scheduler"
+    ),
 ]
 Names = Annotated[
     bool, typer.Option("--names", help="Names of files into the records, too; they may identify patients.")
@@ -150,7 +155,7 @@ def slide(
         if tiles
         else Pyramid(PyramidOptions(str(layout), None, quality, str(subsampling), lossless), str(background))
     )
-    work = _work(product, model, statistics, reader, device, workers, names)
+    work = _work(product, model, statistics, reader, device, workers or (THREADS if scheduler else 0), names)
     _do(inputs, output, work, shard, resume=resume, force=force, scheduler=scheduler, resources=_amounts(resource))
 
 
@@ -190,7 +195,7 @@ def tiles(
     from stainxform.pipeline import TissueTiles
 
     product = TissueTiles(size, mpp, level, min_tissue, str(format), limit)
-    work = _work(product, model, statistics, reader, device, workers, names)
+    work = _work(product, model, statistics, reader, device, workers or (THREADS if scheduler else 0), names)
     _do(inputs, output, work, shard, resume=resume, force=force, scheduler=scheduler, resources=_amounts(resource))
 
 
@@ -200,7 +205,7 @@ def _work(
     statistics: Statistics,
     reader: Reader,
     device: str,
-    workers: int | None,
+    workers: int,
     names: bool,
 ) -> Work:
     from stainxform.native import available_cpus
