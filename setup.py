@@ -92,7 +92,7 @@ class BuildKernels(build_ext):
 
 kernels = Extension(
     "stainxform._kernels",
-    ["csrc/api.cpp", "csrc/histogram.cpp", "csrc/estimate.cpp", "csrc/encoder.cpp"],
+    ["csrc/api.cpp", "csrc/histogram.cpp", "csrc/estimate.cpp", "csrc/encoder.cpp", "csrc/halve.cpp"],
     include_dirs=["csrc"],
     depends=[str(path) for path in sorted(Path("csrc").glob("*"))],
     define_macros=[("SX_X86", "1")] if X86 else [],

@@ -51,3 +51,6 @@ SX_API int64_t sx_sum(const SxView* image, int32_t threads);
 SX_API void sx_look_up(const uint8_t* levels, int64_t n, const double* tables, double* out);
 SX_API void sx_project(const double* planes, int64_t n, const double* matrix, int32_t m, double* out);
 SX_API int32_t sx_to_levels(const SxView* src, const SxView* dst, float tolerance);
+
+// Means of 2 x 2 pixels of RGB (rows, columns, 3), rows row_stride bytes apart, to ((rows + 1) / 2, (columns + 1) / 2, 3).
+SX_API int32_t sx_halve(const uint8_t* src, int64_t rows, int64_t columns, int64_t row_stride, uint8_t* out);

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from stainxform.normalizers.stainlut import StainLUT
     from stainxform.normalizers.stainnet import StainNet
     from stainxform.normalizers.vahadane import Vahadane
+    from stainxform.pipeline.many import normalize_slides
     from stainxform.references import complement_stains, match_stains, reference_stains
     from stainxform.slides.open import open_slide
     from stainxform.stain_tools import combine_stains, estimate_stain_matrix, separate_stains
@@ -65,6 +66,7 @@ _LAZY = {
     "fit_center": "center:fit_center",
     "match_stains": "references:match_stains",
     "methods": "normalizers.registry:registered",
+    "normalize_slides": "pipeline.many:normalize_slides",
     "open_slide": "slides.open:open_slide",
     "read_cube": "lut3d:read_cube",
     "reference_stains": "references:reference_stains",
@@ -103,6 +105,7 @@ __all__ = [
     "load",
     "match_stains",
     "methods",
+    "normalize_slides",
     "open_slide",
     "read_cube",
     "reference_stains",

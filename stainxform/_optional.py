@@ -27,3 +27,13 @@ def is_tensor(array: object) -> bool:
     """Whether ``array`` is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(array, torch.Tensor)
+
+
+def use_torch_threads(count: int) -> int:
+    """Set the number of threads of torch, if a method loaded it; what it was before."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return count
+    before: int = torch.get_num_threads()
+    torch.set_num_threads(count)
+    return before

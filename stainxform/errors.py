@@ -28,6 +28,18 @@ class UnsupportedSlideError(SlideError):
     """A file is no slide that this reader can read; another reader may."""
 
 
+class SlideWriteError(StainXformError, OSError):
+    """A slide cannot be written: the disk is full, or the folder is missing or not ours to write to."""
+
+
+class SlideBusyError(SlideWriteError):
+    """Another process is writing the same slide."""
+
+
+class ResumeError(SlideWriteError):
+    """A partial file was begun from another source, map or settings, and cannot be continued."""
+
+
 class ModelFileError(StainXformError, ValueError):
     """A model file is truncated, of another kind, from a newer version, or tampered with."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,9 @@ _WRITERS: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 
-def image_files(folder: Path) -> list[Path]:
-    """All image files below ``folder``, sorted; hidden files and folders are left out."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+def image_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
+    """All files of these types below ``folder``, sorted; hidden files and folders are left out."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 

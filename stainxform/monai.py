@@ -37,6 +37,7 @@ from monai.utils.enums import TransformBackends  # noqa: E402
 
 from stainxform.monai_augment import *  # noqa: E402, F403
 from stainxform.monai_augment import single_image  # noqa: E402
+from stainxform.monai_slides import *  # noqa: E402, F403
 
 
 class StainNormalize(Transform):

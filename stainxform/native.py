@@ -136,6 +136,7 @@ def empty(shape: tuple[int, ...], dtype: Any = np.float64) -> np.ndarray:
 # ---- threads --------------------------------------------------------------------------------------------------------
 
 _threads = 0
+_alone = threading.local()
 
 
 def set_threads(threads: int) -> None:
@@ -149,8 +150,21 @@ def set_threads(threads: int) -> None:
     _threads = threads
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Calls that this thread makes within use it alone: for work that is split over threads already."""
+    outer = getattr(_alone, "on", False)
+    _alone.on = True
+    try:
+        yield
+    finally:
+        _alone.on = outer
+
+
 def threads_for(pixels: int) -> int:
     """Threads to use on an image."""
+    if getattr(_alone, "on", False):
+        return 1
     return max(1, min(_threads or _default_threads(os.getpid()), pixels // PIXELS_PER_THREAD))
 
 

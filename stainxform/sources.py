@@ -12,7 +12,7 @@ import numpy as np
 
 from stainxform._optional import is_tensor
 from stainxform.errors import InvalidImageError, ParameterError
-from stainxform.files import image_files, read_image
+from stainxform.files import SUFFIXES, image_files, read_image
 from stainxform.images import Image, ValueRange, as_numpy, check_image
 
 CACHE_BYTES = 1 << 30
@@ -155,13 +155,17 @@ def _resolve(images: Any) -> Sequence[Any]:
     return found
 
 
-def files_of(where: str | Path) -> list[Path]:
-    """Image files of a folder (all below it), a file, or a glob pattern, sorted; InvalidImageError if there are none."""
+def files_of(where: str | Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
+    """Files of a folder (those of these types, all below it), a file, or a glob pattern, sorted.
+
+    Raises InvalidImageError if there are none.
+    """
     path = Path(where)
     if path.is_dir():
-        files = image_files(path)
+        files = image_files(path, suffixes)
         if not files:
-            raise InvalidImageError(f"the folder {path} holds no png, jpg, tif or bmp images")
+            wanted = "png, jpg, tif or bmp images" if suffixes is SUFFIXES else f"files of type {', '.join(suffixes)}"
+            raise InvalidImageError(f"the folder {path} holds no {wanted}")
         return files
     if path.exists():
         return [path]

@@ -1,5 +1,6 @@
 """Small pyramidal TIFF files for tests of slides."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,11 @@ PROFILE = b"not a real profile, but its bytes must come back"
 
 def tissue(height: int = 333, width: int = 421) -> np.ndarray:
     """A piece of synthetic tissue with a band of glass on the right, uint8 ``(height, width, 3)``."""
+    return _tissue(height, width).copy()
+
+
+@lru_cache
+def _tissue(height: int, width: int) -> np.ndarray:
     image = pair(1, (height, width), seed=4)[0][0].copy()
     image[:, width * 2 // 3 :] = 244
     return image

@@ -39,6 +39,7 @@ NAMES = [
     "load",
     "match_stains",
     "methods",
+    "normalize_slides",
     "open_slide",
     "read_cube",
     "reference_stains",

@@ -100,10 +100,10 @@ def process(*arguments, **options):
 
 def test_help_names_the_commands():
     text = run("--help").stdout
-    assert all(command in text for command in ("demo", "fit", "apply", "info", "methods"))
+    assert all(command in text for command in ("demo", "fit", "apply", "slide", "tiles", "info", "methods"))
 
 
-@pytest.mark.parametrize("command", ["demo", "fit", "apply", "info", "methods"])
+@pytest.mark.parametrize("command", ["demo", "fit", "apply", "slide", "tiles", "info", "methods"])
 def test_every_command_has_help(command):
     text = run(command, "-h").stdout
     assert "Usage: stainxform" in text or "Usage: root" in text or f"{command} [OPTIONS]" in text

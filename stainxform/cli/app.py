@@ -15,6 +15,7 @@ from stainxform.cli.evaluate import SeveralValues, evaluate
 from stainxform.cli.fit import fit
 from stainxform.cli.info import info, methods
 from stainxform.cli.qc import qc
+from stainxform.cli.slide import slide, tiles
 from stainxform.cli.text import complain
 from stainxform.errors import StainXformError
 
@@ -61,6 +62,6 @@ def _program(
     """Fit a center's stain appearance once, and make every other center's images look like it."""
 
 
-for _command in (demo, qc, fit, apply, info, methods):
+for _command in (demo, qc, fit, apply, slide, tiles, info, methods):
     app.command()(_command)
 app.command(cls=SeveralValues)(evaluate)

@@ -18,8 +18,9 @@ from stainxform.cli import text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from stainxform.cli.batch import Job, Outcome
+    from stainxform.cli.batch import Outcome
     from stainxform.modelfile import ModelState
+    from stainxform.outputs import Job
 
 _SHOWN = 10
 """Existing outputs that are named one by one."""

@@ -31,6 +31,7 @@ from stainxform.kernels.estimation import (
     percentiles,
     project,
 )
+from stainxform.kernels.halve import halve
 from stainxform.kernels.maps import (
     DensityKernel,
     HsvKernel,
@@ -61,6 +62,7 @@ __all__ = [
     "four_values",
     "gray_levels",
     "gray_lut",
+    "halve",
     "lab_of_levels",
     "lasso",
     "lasso_moments",

@@ -1,19 +1,26 @@
-"""Whole slides: read through one protocol whatever the reader, and where the tissue is on them."""
+"""Whole slides: read through one protocol whatever the reader, where the tissue is on them, and written normalized."""
 
 from stainxform.slides.base import Level, Slide, TileBatch
+from stainxform.slides.files import SUFFIXES
 from stainxform.slides.grid import TileGrid
+from stainxform.slides.normalize import WrittenSlide, write_slide
 from stainxform.slides.open import READERS, open_slide
+from stainxform.slides.pyramid import PyramidOptions
 from stainxform.slides.tissue import TissueGrid, TissueMask, likely_tissue, tissue_of
 
 __all__ = [
     "READERS",
+    "SUFFIXES",
     "Level",
+    "PyramidOptions",
     "Slide",
     "TileBatch",
     "TileGrid",
     "TissueGrid",
     "TissueMask",
+    "WrittenSlide",
     "likely_tissue",
     "open_slide",
     "tissue_of",
+    "write_slide",
 ]

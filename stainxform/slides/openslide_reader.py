@@ -11,6 +11,7 @@ import numpy as np
 from stainxform._optional import require
 from stainxform.errors import SlideError, UnsupportedSlideError
 from stainxform.slides.base import Box, Level, Slide
+from stainxform.slides.tiff_index import MAX_TILE
 
 EXACT = 1 / 2048
 """OpenSlide takes places in pixels of level 0 and interpolates where they fall between the pixels of a level; below
@@ -45,9 +46,16 @@ class OpenslideSlide(Slide):
         self._background = _color(properties.get("openslide.background-color", "FFFFFF"))
         self._downsamples = tuple(self._slide.level_downsamples)
         x, y = (_number(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
+        levels = [_level(properties, rank, self._slide) for rank in range(self._slide.level_count)]
+        for rank, level in enumerate(levels):
+            if level.tile[0] * level.tile[1] > MAX_TILE:  # OpenSlide ends the process where memory runs out
+                self._slide.close()
+                raise UnsupportedSlideError(
+                    f"{path}: level {rank} is stored in tiles of {level.tile[0]} x {level.tile[1]}: too large"
+                )
         super().__init__(
             path,
-            [_level(properties, rank, self._slide) for rank in range(self._slide.level_count)],
+            levels,
             mpp=None if x is None or y is None else (x, y),
             magnification=_number(properties.get("openslide.objective-power")),
             icc=self._profile(),

@@ -1,0 +1,196 @@
+"""Whole slides in MONAI: a WSIReader over the readers of :mod:`stainxform.slides`.
+
+>>> from monai.data import PatchWSIDataset  # doctest: +SKIP
+>>> from stainxform.monai import SlideReader, StainLUTd  # doctest: +SKIP
+>>> normalize = StainLUTd("image", model="center_a.safetensors")  # doctest: +SKIP
+>>> places = [{"image": "slide.svs", "location": [2048, 4096], "label": 1}]  # doctest: +SKIP
+>>> patches = PatchWSIDataset(places, 256, 0, normalize, reader=SlideReader)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stainxform._optional import require
+from stainxform.errors import ParameterError
+from stainxform.slides import READERS, SUFFIXES, Slide, open_slide
+
+require("monai.data", "monai")
+
+from monai.config.type_definitions import DtypeLike, PathLike  # noqa: E402
+from monai.data.wsi_reader import BaseWSIReader  # noqa: E402
+from monai.utils.misc import ensure_tuple  # noqa: E402
+
+__all__ = ["SlideReader", "WholeSlide"]
+
+OPEN_SLIDES = 32
+"""Slides that a process holds open for its :class:`WholeSlide` objects; the one used longest ago is closed."""
+
+
+@dataclass(frozen=True)
+class WholeSlide:
+    """A slide that each process opens for itself when it first reads: it goes through fork, spawn and pickle.
+
+    Parameters
+    ----------
+    path : the file.
+    reader : as in :func:`stainxform.open_slide`.
+    """
+
+    path: str
+    reader: str = "auto"
+
+    @contextmanager
+    def opened(self) -> Iterator[Slide]:
+        """The open slide; it stays open after the block, for the next one."""
+        with _open_slides().lend(self) as slide:
+            yield slide
+
+
+class SlideReader(BaseWSIReader):
+    """MONAI's reader of whole slides, through tifffile, cuCIM or OpenSlide, whichever reads the file best.
+
+    For ``LoadImaged(reader=SlideReader(level=2))``, ``PatchWSIDataset(..., reader=SlideReader)`` and whatever else takes
+    a ``BaseWSIReader``. A damaged tile raises :class:`~stainxform.errors.SlideError`; what lies outside the slide is
+    white, in RGBA mode transparent white.
+
+    Parameters
+    ----------
+    level, mpp, power, mpp_rtol, mpp_atol, power_rtol, power_atol, channel_dim, dtype, device, mode : see
+        ``monai.data.BaseWSIReader``; at most one of the first three.
+    slide_reader : "tifffile", "cucim" or "openslide" forces one; "auto" as in :func:`stainxform.open_slide`.
+    """
+
+    supported_suffixes = [suffix.removeprefix(".") for suffix in SUFFIXES]
+    backend = "stainxform"
+
+    def __init__(self, *args: Any, slide_reader: str = "auto", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if slide_reader != "auto" and slide_reader not in READERS:
+            raise ParameterError(f"slide_reader must be 'auto' or one of: {', '.join(READERS)}; got {slide_reader!r}")
+        if self.kwargs:
+            raise ParameterError(f"SlideReader has no argument {next(iter(self.kwargs))!r}")
+        self.slide_reader = slide_reader
+
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> WholeSlide | list[WholeSlide]:
+        """Open a slide, or a list of slides.
+
+        Raises SlideError for what is no readable slide, now and not in the middle of a training.
+        """
+        slides = [
+            WholeSlide(os.path.abspath(path), **{"reader": self.slide_reader, **kwargs}) for path in ensure_tuple(data)
+        ]
+        for slide in slides:
+            with slide.opened():
+                pass
+        return slides if len(slides) > 1 else slides[0]
+
+    def get_size(self, wsi: WholeSlide, level: int) -> tuple[int, int]:
+        """(height, width) of a level."""
+        with wsi.opened() as slide:
+            return slide.levels[level].shape
+
+    def get_level_count(self, wsi: WholeSlide) -> int:
+        """Number of levels."""
+        with wsi.opened() as slide:
+            return len(slide.levels)
+
+    def get_downsample_ratio(self, wsi: WholeSlide, level: int) -> float:
+        """How many pixels of level 0 one of a level's pixels spans along a side."""
+        with wsi.opened() as slide:
+            return slide.levels[level].downsample
+
+    def get_file_path(self, wsi: WholeSlide) -> str:
+        """The absolute path."""
+        return wsi.path
+
+    def get_mpp(self, wsi: WholeSlide, level: int) -> tuple[float, float]:
+        """Micrometers of a level's pixel down and across, MONAI's order; ValueError if the file does not say."""
+        with wsi.opened() as slide:
+            if slide.mpp is None:
+                raise ValueError(f"{wsi.path} does not say its micrometers per pixel; use level instead of mpp")
+            x, y = slide.mpp
+            return y * slide.levels[level].downsample, x * slide.levels[level].downsample
+
+    def get_power(self, wsi: WholeSlide, level: int) -> float:
+        """Magnification of a level; ValueError if the file does not say."""
+        with wsi.opened() as slide:
+            if slide.magnification is None:
+                raise ValueError(f"{wsi.path} does not say its magnification; use level or mpp instead of power")
+            return slide.magnification / slide.levels[level].downsample
+
+    def _get_patch(
+        self, wsi: WholeSlide, location: tuple[int, int], size: tuple[int, int], level: int, dtype: DtypeLike, mode: str
+    ) -> np.ndarray:
+        """A region, ``size`` (height, width) pixels of a level from ``location`` (top, left) in pixels of level 0."""
+        if mode not in ("RGB", "RGBA"):
+            raise ParameterError(f"mode must be RGB or RGBA, got {mode!r}")
+        with wsi.opened() as slide:
+            pixels = _region(slide, level, location, size)
+        return np.moveaxis(pixels[..., : len(mode)].astype(dtype), -1, self.channel_dim)
+
+
+def _region(slide: Slide, level: int, location: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """RGBA of a region of any place, uint8 ``(height, width, 4)``."""
+    found = slide.levels[level]
+    top, left = (round(place / found.downsample) for place in location)
+    pixels = np.full((*size, 4), 255, np.uint8)
+    pixels[..., 3] = 0
+    upper, lower = max(0, top), min(found.shape[0], top + size[0])
+    start, stop = max(0, left), min(found.shape[1], left + size[1])
+    if upper < lower and start < stop:
+        inside = pixels[upper - top : lower - top, start - left : stop - left]
+        inside[..., :3] = slide.read(level, start, upper, stop - start, lower - upper)
+        inside[..., 3] = 255
+    return pixels
+
+
+class _OpenSlides:
+    """The slides that this process holds open, and how many threads use each."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self._slides: OrderedDict[WholeSlide, Slide] = OrderedDict()
+        self._users: dict[WholeSlide, int] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def lend(self, which: WholeSlide) -> Iterator[Slide]:
+        """An open slide that is not closed before the block ends."""
+        with self._lock:
+            if which not in self._slides:
+                self._slides[which] = open_slide(which.path, which.reader)
+            self._slides.move_to_end(which)
+            self._users[which] = self._users.get(which, 0) + 1
+            slide = self._slides[which]
+        try:
+            yield slide
+        finally:
+            with self._lock:
+                self._users[which] -= 1
+                self._close_some()
+
+    def _close_some(self) -> None:
+        idle = [which for which in self._slides if not self._users[which]]
+        for which in idle[: max(0, len(self._slides) - OPEN_SLIDES)]:
+            self._slides.pop(which).close()
+            del self._users[which]
+
+
+_kept = _OpenSlides()
+
+
+def _open_slides() -> _OpenSlides:
+    """Those of this process: a fork inherits its parent's, whose locks may be held by a thread that it does not have."""
+    global _kept
+    if _kept.process != os.getpid():
+        _kept = _OpenSlides()
+    return _kept

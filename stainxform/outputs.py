@@ -1,0 +1,84 @@
+"""Many files in, as many out: which output each input has, decided before anything is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stainxform.errors import ParameterError, StainXformError
+from stainxform.files import SUFFIXES
+from stainxform.sources import files_of
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to read and the file to write."""
+
+    source: Path
+    target: Path
+
+
+def plan(
+    inputs: Sequence[str | Path], folder: Path, rename: Callable[[Path], Path], suffixes: Sequence[str] = SUFFIXES
+) -> list[Job]:
+    """Decide the output file of every input, without writing anything.
+
+    Parameters
+    ----------
+    inputs : folders, whose structure is kept below ``folder``, files and glob patterns, which go right into it.
+    folder : where the outputs go. What it holds already is no input.
+    rename : from the path of an input, relative, to that of its output.
+    suffixes : file types that a folder is searched for, lower case.
+
+    Raises
+    ------
+    InvalidImageError : an input matches nothing.
+    ParameterError : two inputs have the same output, an output lies outside ``folder`` or would replace an input.
+    """
+    root = folder.resolve()
+    jobs: dict[tuple[Path, Path], Job] = {}
+    for where in inputs:
+        for source, relative in _sources(where, suffixes):
+            if not _is_own_output(source, where, root):
+                job = Job(source, folder / rename(relative))
+                jobs.setdefault((source.resolve(), job.target), job)
+    if not jobs:
+        raise ParameterError(f"every input lies in the output folder {folder}; choose another one")
+    _check_targets(list(jobs.values()), root)
+    return list(jobs.values())
+
+
+def _sources(where: str | Path, suffixes: Sequence[str]) -> Iterator[tuple[Path, Path]]:
+    for file in files_of(where, suffixes):
+        yield file, file.relative_to(where) if Path(where).is_dir() else Path(file.name)
+
+
+def _is_own_output(source: Path, where: str | Path, root: Path) -> bool:
+    """Whether a search through a folder came upon the outputs of an earlier run."""
+    return Path(where).resolve() in root.parents and root in source.resolve().parents
+
+
+def _check_targets(jobs: Sequence[Job], root: Path) -> None:
+    inputs = {job.source.resolve() for job in jobs}
+    taken: dict[str, Job] = {}
+    for job in jobs:
+        other = taken.setdefault(os.path.normcase(job.target), job)
+        if other is not job:
+            raise ParameterError(
+                f"{other.source} and {job.source} would both be written to {job.target}; "
+                "rename one, pass their common folder, or use two output folders"
+            )
+        target = job.target.resolve()
+        if root not in target.parents:
+            raise ParameterError(f"{job.target} leads out of the output folder through a link; remove the link")
+        if target in inputs:
+            raise ParameterError(f"{job.target} is itself an input; choose another output folder")
+
+
+def reason(job: Job, error: Exception) -> str:
+    """One sentence on why a job failed, which names its source."""
+    known = isinstance(error, StainXformError | OSError)
+    message = str(error) if known else f"{type(error).__name__}: {error}"
+    return message if str(job.source) in message else f"{job.source}: {message}"

@@ -1,0 +1,150 @@
+"""Many slides: which output each has, and the work on them, here or on a cluster."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from pathlib import Path
+
+from stainxform.errors import ParameterError
+from stainxform.outputs import Job, plan
+from stainxform.pipeline import record
+from stainxform.pipeline.model import ModelFile
+from stainxform.pipeline.one import Outcome, Work, process
+from stainxform.pipeline.product import Product
+from stainxform.pipeline.pyramids import Pyramid
+from stainxform.slides import SUFFIXES, PyramidOptions
+from stainxform.slides.files import first_of_series
+
+JobProgress = Callable[[Job, int, int], None]
+"""Called with a job, the pixels of it that are done, and how many there are."""
+
+
+def normalize_slides(
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path,
+    model: str | Path,
+    *,
+    options: PyramidOptions | None = None,
+    background: str = "normalize",
+    statistics: str = "slide",
+    reader: str = "auto",
+    device: str = "auto",
+    threads: int = 2,
+    names: bool = False,
+    resume: bool = False,
+    force: bool = False,
+    shard: str = "1/1",
+    scheduler: str = "",
+    resources: dict[str, float] | None = None,
+    progress: JobProgress | None = None,
+) -> list[Outcome]:
+    """Write a normalized pyramid of every slide, and a JSON record beside each.
+
+    Parameters
+    ----------
+    inputs : slides, folders (searched for them; their structure is kept) and glob patterns.
+    output : folder for the pyramids.
+    model : path of a model file.
+    options : layout and compression, see :class:`stainxform.slides.PyramidOptions`.
+    background : "normalize": every pixel is mapped. "keep": tiles without tissue keep their pixels.
+    statistics : "slide": one map for each slide, no seams. "tile": each tile of 512 pixels has its own.
+    reader : see :func:`stainxform.open_slide`.
+    device : for networks: "cpu", "cuda"; "auto": CUDA where torch has it.
+    threads : how many read, map and write one slide. No byte depends on it.
+    names : the records hold the names of the files, too, which may identify patients.
+    resume : outputs that are complete are left as they are, partial ones of something else refused.
+    force : complete outputs are removed and made again. Without either an existing output is a failure.
+    shard : "i/n": only every n-th slide, beginning with the i-th, for one of n jobs.
+    scheduler : address of a Dask scheduler; "local": processes on this machine; empty: this process.
+    resources : of a Dask worker that each slide takes, such as ``{"GPU": 1}``.
+    progress : called with the slide's job and its pixels done and in all; not on a cluster.
+
+    Returns
+    -------
+    what became of each slide; one that failed says why, and does not keep the others from being done. Interrupted work
+    is gone on with, by default too: the files are the same as if it had not been.
+
+    Raises
+    ------
+    ParameterError, InvalidImageError : nothing found, two slides with one output, an output outside of the folder, or an
+        argument that makes no sense. ModelFileError: no model. Nothing has been written then.
+    """
+    chosen = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    product = Pyramid(options or PyramidOptions(), background)
+    work = Work(product, ModelFile.at(model), statistics, reader, device, threads, names)
+    jobs = plan_slides(chosen, Path(output), product, shard)
+    outcomes = run(jobs, work, resume=resume, force=force, scheduler=scheduler, resources=resources, progress=progress)
+    return list(outcomes)
+
+
+def plan_slides(inputs: Sequence[str | Path], folder: Path, product: Product, shard: str = "1/1") -> list[Job]:
+    """The slides among the inputs, in order of their outputs; see :func:`stainxform.outputs.plan`.
+
+    A DICOM slide of several files is one. ``shard`` "i/n": every n-th, beginning with the i-th.
+    """
+    number, count = _shard(shard)
+    jobs = plan(inputs, folder, partial(_renamed, suffix=product.suffix), SUFFIXES)
+    kept = set(first_of_series(job.source for job in jobs))
+    return sorted((job for job in jobs if job.source in kept), key=lambda job: str(job.target))[number - 1 :: count]
+
+
+def run(
+    jobs: Sequence[Job],
+    work: Work,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    scheduler: str = "",
+    resources: dict[str, float] | None = None,
+    progress: JobProgress | None = None,
+) -> Generator[Outcome]:
+    """Make the product of every slide; outcomes come as they are ready. See :func:`normalize_slides`."""
+    if resume and force:
+        raise ParameterError("resume keeps complete outputs, force makes them again: give one of them")
+    if resources and not scheduler:
+        raise ParameterError("resources are those of Dask workers: give a scheduler, too")
+    if not scheduler:
+        work.device_here()
+    todo = []
+    for job in jobs:
+        existing = None if resume else _existing(job, work.product, force)
+        if existing:
+            yield existing
+        else:
+            todo.append(job)
+    if scheduler:
+        from stainxform.pipeline.cluster import run_on_cluster
+
+        yield from run_on_cluster(todo, work, scheduler, strict=resume, resources=resources)
+        return
+    for job in todo:
+        told = partial(progress, job) if progress else None
+        yield process(job, work, strict=resume, progress=told)
+
+
+def _existing(job: Job, product: Product, force: bool) -> Outcome | None:
+    """The failure that an existing output is; with ``force`` it is removed."""
+    if not product.files(job.target):
+        return None
+    if not force:
+        return Outcome(
+            job, "failed", message=f"{job.target} exists; pass --resume to keep what is complete, --force to replace it"
+        )
+    product.remove(job.target)
+    record.path_of(job.target).unlink(missing_ok=True)
+    return None
+
+
+def _renamed(relative: Path, suffix: str) -> Path:
+    stem = relative.stem if relative.suffix.lower() in SUFFIXES else relative.name
+    return relative.with_name((stem[:-4] if stem.lower().endswith(".ome") else stem) + suffix)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    number, count = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= number <= count:
+        raise ParameterError(f"shard must be i/n with i from 1 to n, got {text!r}")
+    return number, count

@@ -1,0 +1,59 @@
+"""What can be made of a slide: the protocol of pyramids and sets of tiles."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stainxform.maps import ImageMap
+from stainxform.slides import Slide
+
+Progress = Callable[[int, int], None]
+"""Called with the pixels that are done, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One product to make of a slide.
+
+    ``map_for`` gives the map of the slide, None for none, by the side of the squares that have one of their own where
+    statistics are those of tiles. ``fingerprint`` names source, model and settings; ``strict``: a partial product with
+    another is refused, and not begun anew.
+    """
+
+    slide: Slide
+    target: Path
+    map_for: Callable[[int], ImageMap | None]
+    fingerprint: str
+    strict: bool = False
+    threads: int = 2
+    device: str = "cpu"
+    progress: Progress | None = None
+
+
+class Product(ABC):
+    """What is made of a slide, with its settings; small and picklable."""
+
+    @property
+    @abstractmethod
+    def suffix(self) -> str:
+        """How the names of outputs end."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides what is written, for JSON."""
+
+    @abstractmethod
+    def make(self, order: Order) -> int:
+        """Write it, going on with a partial one; how many pixels were read."""
+
+    @abstractmethod
+    def files(self, target: Path) -> list[Path]:
+        """Files of a complete product; empty if it is not there, or not complete."""
+
+    @abstractmethod
+    def remove(self, target: Path) -> None:
+        """Remove a complete product."""

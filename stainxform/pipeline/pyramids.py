@@ -1,0 +1,72 @@
+"""A normalized pyramid of each slide."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from stainxform.errors import ParameterError, ResumeError
+from stainxform.pipeline.product import Order, Product
+from stainxform.slides import PyramidOptions, write_slide
+from stainxform.slides.mapped import BACKGROUNDS
+
+STATISTICS_TILE = 512
+"""Side of the tiles that are normalized by their own statistics, where that is asked for."""
+
+SUFFIX_OF_LAYOUT = {"dual": ".ome.tif", "ome": ".ome.tif", "generic": ".tif", "svs": ".svs"}
+
+
+@dataclass(frozen=True)
+class Pyramid(Product):
+    """A normalized pyramid, see :func:`stainxform.slides.write_slide`."""
+
+    options: PyramidOptions = PyramidOptions()
+    background: str = "normalize"
+
+    def __post_init__(self) -> None:
+        if self.background not in BACKGROUNDS:
+            raise ParameterError(f"background must be one of: {', '.join(BACKGROUNDS)}; got {self.background!r}")
+
+    @property
+    def suffix(self) -> str:
+        """By layout."""
+        return SUFFIX_OF_LAYOUT[self.options.layout]
+
+    def settings(self) -> dict[str, Any]:
+        """Those of the pyramid, and what is done with glass."""
+        return {"product": "pyramid", **asdict(self.options), "background": self.background}
+
+    def make(self, order: Order) -> int:
+        """Write the pyramid."""
+        image_map = order.map_for(STATISTICS_TILE)
+        try:
+            self._write(order, image_map, resume=True)
+        except ResumeError:
+            if order.strict:
+                raise
+            self._write(order, image_map, resume=False)
+        height, width = order.slide.levels[0].shape
+        return height * width
+
+    def _write(self, order: Order, image_map: Any, resume: bool) -> None:
+        write_slide(
+            order.slide,
+            order.target,
+            image_map,
+            self.options,
+            background=self.background,
+            threads=order.threads,
+            resume=resume,
+            fingerprint=order.fingerprint,
+            progress=order.progress,
+        )
+
+    def files(self, target: Path) -> list[Path]:
+        """The file."""
+        return [target] if os.path.lexists(target) else []
+
+    def remove(self, target: Path) -> None:
+        """Remove the file."""
+        target.unlink()

@@ -1,0 +1,210 @@
+"""A file that is being written: what of it is safe on the disk, who writes it, and its name once it is whole."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from stainxform.errors import ResumeError, SlideBusyError, SlideWriteError
+
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+class JournaledFile:
+    """An append-only file, ``PATH.part``, and its journal, ``PATH.journal``, held by one process at a time.
+
+    A line of the journal is written after the data it speaks of has reached the disk, so that whatever happens the last
+    whole line is true. ``finish`` gives the file its name.
+
+    Parameters
+    ----------
+    path : the name that the file shall have.
+    identity : what is written; a file that was begun with another one is not continued.
+    resume : continue what is there; else begin anew.
+
+    Attributes
+    ----------
+    records : what was noted so far, by ``note``; empty where nothing was continued.
+    length : bytes of the file.
+
+    Raises SlideBusyError, ResumeError, or SlideWriteError where the file cannot be written.
+    """
+
+    def __init__(self, path: Path, identity: str, resume: bool):
+        self.path = path
+        self.part = path.with_name(path.name + ".part")
+        self.records: list[dict[str, Any]] = []
+        self.length = 0
+        self._journal_path = path.with_name(path.name + ".journal")
+        with self._errors():
+            self._journal = _locked(self._journal_path, path)
+            self._data = -1
+            try:
+                self._data = os.open(self.part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+                if not (resume and self._continue(identity)):
+                    self._begin(identity)
+            except BaseException:
+                self.close()
+                raise
+
+    def append(self, parts: Sequence[bytes]) -> None:
+        """Write at the end."""
+        with self._errors():
+            _write(self._data, b"".join(parts))
+        self.length += sum(map(len, parts))
+
+    def note(self, record: dict[str, Any]) -> None:
+        """Put the data written so far on the disk, then note this with its length; ``record`` must be JSON."""
+        with self._errors():
+            os.fsync(self._data)
+            self._line({**record, "length": self.length})
+
+    def finish(self, patches: dict[int, bytes]) -> None:
+        """Overwrite these places, put all on the disk, give the file its name and let go of it."""
+        with self._errors():
+            for place, data in patches.items():
+                os.lseek(self._data, place, os.SEEK_SET)
+                _write(self._data, data)
+            os.fsync(self._data)
+            os.close(self._data)
+            self._data = -1
+            os.replace(self.part, self.path)
+            _sync_folder(self.path.parent)
+            self._journal_path.unlink()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; what is there stays."""
+        for descriptor in (self._data, self._journal):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._data = self._journal = -1
+
+    def _begin(self, identity: str) -> None:
+        for descriptor in (self._journal, self._data):
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.ftruncate(descriptor, 0)
+        self._line({"identity": identity})
+
+    def _continue(self, identity: str) -> bool:
+        """Back to the last line that is true; False if there is none, or not the data that it speaks of."""
+        lines, whole = _lines(_read(self._journal))
+        if not lines:
+            return False
+        if lines[0].get("identity") != identity:
+            raise ResumeError(
+                f"{self.part} was begun from another slide, model, settings or version; delete it, or write anew "
+                "without resume"
+            )
+        length = lines[-1]["length"] if len(lines) > 1 else 0
+        if os.fstat(self._data).st_size < length:  # renamed already, or lost: nothing to continue
+            return False
+        os.ftruncate(self._journal, whole)
+        os.lseek(self._journal, whole, os.SEEK_SET)
+        os.ftruncate(self._data, length)
+        os.lseek(self._data, length, os.SEEK_SET)
+        self.records, self.length = lines[1:], length
+        return True
+
+    def _line(self, record: dict[str, Any]) -> None:
+        text = json.dumps(record, separators=(",", ":")).encode()
+        _write(self._journal, b"%08x %s\n" % (zlib.crc32(text), text))
+        os.fsync(self._journal)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except SlideWriteError:
+            raise
+        except OSError as error:
+            if error.errno in _FULL:
+                raise SlideWriteError(
+                    f"there is no room for {self.path} (disk, quota or file size); what was written is kept in "
+                    f"{self.part.name}: make room and resume"
+                ) from error
+            raise SlideWriteError(f"{self.path} cannot be written ({error.strerror or error})") from error
+
+
+def _locked(journal: Path, path: Path) -> int:
+    """The journal, opened and locked. One that was finished and deleted meanwhile is not it."""
+    while True:
+        descriptor = os.open(journal, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            if not _lock(descriptor):
+                raise SlideBusyError(f"another process is writing {path}; wait for it, or choose another name")
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), os.stat(journal)):
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+try:
+    import fcntl
+
+    def _lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+except ImportError:
+    import msvcrt
+
+    _FAR = 1 << 40
+
+    def _lock(descriptor: int) -> bool:
+        """Locks one byte far behind the end: Windows keeps others from reading what is locked."""
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError:
+            return False
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        return True
+
+
+def _lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The whole lines from the beginning, and how many bytes they are; the rest was cut off by a crash."""
+    records, place = [], 0
+    while (end := data.find(b"\n", place)) >= 0:
+        check, _, text = data[place:end].partition(b" ")
+        if check != b"%08x" % zlib.crc32(text):
+            break
+        records.append(json.loads(text))
+        place = end + 1
+    return records, place
+
+
+def _read(descriptor: int) -> bytes:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    parts = []
+    while part := os.read(descriptor, 1 << 20):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,96 @@
+"""A slide as its map makes it look: regions of level 0, mapped as if the whole slide were."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stainxform.errors import ParameterError
+from stainxform.maps import ImageMap
+from stainxform.slides.base import Box, Slide
+from stainxform.slides.grid import TileGrid
+from stainxform.slides.tissue import tissue_of
+from stainxform.tiling import surroundings
+from stainxform.tissue import MIN_TISSUE
+
+BACKGROUNDS = ("normalize", "keep")
+
+
+class MappedSlide:
+    """Level 0 of a slide, mapped. Any thread may read.
+
+    Parameters
+    ----------
+    slide : the source.
+    image_map : the map of the whole slide, or None.
+    background : "normalize", or "keep": tiles with less than a hundredth of tissue keep their pixels.
+    tile : side of those tiles.
+
+    Raises ParameterError for a map that needs the whole image at once.
+    """
+
+    def __init__(self, slide: Slide, image_map: ImageMap | None, background: str, tile: int):
+        if background not in BACKGROUNDS:
+            raise ParameterError(f"background must be one of: {', '.join(BACKGROUNDS)}; got {background!r}")
+        self._slide, self._map = slide, image_map
+        self._grid = slide.grid(0, tile)
+        self._shape = slide.levels[0].shape
+        self._kept: np.ndarray | None = None
+        if image_map is not None:
+            surroundings(image_map, self._grid.box(0, 0), self._shape)
+            if background == "keep":
+                self._kept = tissue_of(slide).on(self._grid).fraction < MIN_TISSUE
+
+    def read(self, box: Box) -> np.ndarray:
+        """Mapped pixels of a region, uint8 ``(height, width, 3)``. Raises SlideError for a tile that cannot be read."""
+        if self._map is None:
+            return self._slide.read(0, *box)
+        if self._kept is None:
+            return self._mapped(self._map, box)
+        kept = [index for index in _overlapping(self._grid, box) if self._kept[index]]
+        if len(kept) == len(_overlapping(self._grid, box)):
+            return self._slide.read(0, *box)
+        pixels = self._mapped(self._map, box)
+        for index in kept:
+            part = _common(self._grid.box(*index), box)
+            _window(pixels, part, box)[:] = self._slide.read(0, *part)
+        return pixels
+
+    def _mapped(self, image_map: ImageMap, box: Box) -> np.ndarray:
+        if image_map.tile is None:
+            return self._part(image_map, box, box)
+        squares = TileGrid(0, self._shape, (image_map.tile, image_map.tile))
+        pixels = np.empty((box[3], box[2], 3), np.uint8)
+        for index in _overlapping(squares, box):
+            square = squares.box(*index)
+            part = _common(square, box)
+            _window(pixels, part, box)[:] = self._part(image_map, square, part)
+        return pixels
+
+    def _part(self, image_map: ImageMap, mapped: Box, wanted: Box) -> np.ndarray:
+        """Map a region at once; of the result, a part."""
+        region = surroundings(image_map, mapped, self._shape)
+        pixels = np.asarray(image_map(self._slide.read(0, *region), channel_axis=-1))
+        return _window(pixels, wanted, region)
+
+
+def _overlapping(grid: TileGrid, box: Box) -> list[tuple[int, int]]:
+    """(row, column) of the tiles that share pixels with a box."""
+    x, y, width, height = box
+    across, down = grid.size
+    return [
+        (row, column)
+        for row in range(y // down, (y + height - 1) // down + 1)
+        for column in range(x // across, (x + width - 1) // across + 1)
+    ]
+
+
+def _common(one: Box, other: Box) -> Box:
+    left, top = max(one[0], other[0]), max(one[1], other[1])
+    right, bottom = (min(one[axis] + one[axis + 2], other[axis] + other[axis + 2]) for axis in (0, 1))
+    return left, top, right - left, bottom - top
+
+
+def _window(pixels: np.ndarray, part: Box, of: Box) -> np.ndarray:
+    """The view of a part in the pixels of a larger box."""
+    x, y = part[0] - of[0], part[1] - of[1]
+    return pixels[y : y + part[3], x : x + part[2]]

@@ -1,0 +1,238 @@
+"""Slide to slide: one pass over the pixels, mapped, encoded and reduced to a pyramid on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from stainxform import native
+from stainxform._optional import require
+from stainxform._version import __version__
+from stainxform.errors import ParameterError, SlideError
+from stainxform.kernels import halve
+from stainxform.maps import ImageMap
+from stainxform.slides.base import THREADS, Level, Slide
+from stainxform.slides.codec import TileCodec, codec_for
+from stainxform.slides.description import Facts
+from stainxform.slides.grid import TileGrid
+from stainxform.slides.mapped import MappedSlide
+from stainxform.slides.profile import profile_for
+from stainxform.slides.pyramid import PyramidOptions
+from stainxform.slides.pyramid_writer import EncodedTile, PyramidWriter
+from stainxform.slides.quadtree import PendingLevels, level_shapes, z_order
+
+BLOCK_SIDE = 1024
+"""Blocks that one thread reads, maps and encodes are so large, or one tile."""
+
+NOTE_SECONDS = 5.0
+"""So much work is lost at most when the process is killed, apart from the time to put it on the disk."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+DEFAULTS = PyramidOptions()
+
+
+@dataclass(frozen=True)
+class WrittenSlide:
+    """A pyramid that was written whole: its file, levels and size in bytes, and whether a partial file was continued."""
+
+    path: Path
+    levels: tuple[Level, ...]
+    size: int
+    resumed: bool
+
+
+def write_slide(
+    slide: Slide,
+    path: str | Path,
+    image_map: ImageMap | None,
+    options: PyramidOptions = DEFAULTS,
+    *,
+    background: str = "normalize",
+    threads: int = THREADS,
+    resume: bool = False,
+    fingerprint: str = "",
+    icc: bytes | str | None = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> WrittenSlide:
+    """Write a slide, mapped, as a pyramidal BigTIFF; pixels of lower levels are means of 2 x 2 mapped ones.
+
+    While it is written, ``PATH.part`` holds the pixels and ``PATH.journal`` how far they are safe on the disk; at the end
+    the file gets its name, replacing another one, and the journal goes. After an error, or a kill, both are left.
+
+    Parameters
+    ----------
+    slide : the source.
+    path : the file to write; its folder must be there.
+    image_map : the map of the whole slide; None: a copy.
+    options : layout, tiles, compression.
+    background : "normalize": every pixel is mapped. "keep": tiles without tissue keep their pixels; where the map
+        changes glass, their borders show.
+    threads : how many decode, map and encode at a time. No byte of the file depends on it.
+    resume : continue a partial file, if there is one; default: begin anew. The result is the same, bit for bit.
+    fingerprint : text that names source, map and settings; one that differs from the partial file's is refused.
+    icc : the profile to embed: "auto": the source's for a copy, else sRGB; "source", "srgb", None, or its bytes. Which
+        one it was is written into the image's description.
+    progress : called with the pixels of level 0 that are done, and how many there are.
+
+    Raises
+    ------
+    ParameterError : the map needs the whole image at once, or an argument makes no sense.
+    SlideError : a tile of the source is missing or damaged; the message says where.
+    SlideBusyError : another process is writing the same file.
+    ResumeError : the partial file was begun with another fingerprint, source, options or version.
+    SlideWriteError : the disk is full, or the file cannot be written.
+    """
+    path = Path(path)
+    if threads < 1:
+        raise ParameterError(f"threads must be at least 1, got {threads}")
+    if path.exists() and slide.path.exists() and path.samefile(slide.path):
+        raise ParameterError(f"{path} is the slide that is being read; choose another name")
+    tile = options.tile_for(slide.levels[0].tile)
+    source = MappedSlide(slide, image_map, background, tile)
+    plan = _Plan(slide.levels[0].shape, tile)
+    profile, colors = profile_for(icc, slide, image_map is not None)
+    facts = Facts(plan.shapes[0], slide.mpp, slide.magnification, colors)
+    codec = codec_for(options, tile)
+    identity = _identity(fingerprint, slide, options, facts, profile, background, image_map is None)
+    writer = PyramidWriter(path, plan.shapes, tile, codec, options, facts, profile, identity, resume)
+    try:
+        resumed = writer.step > 0
+        top = _write(source, plan, codec, writer, threads, progress)
+        size = writer.finish(top if options.layout == "svs" else None)
+    finally:
+        writer.close()
+    return WrittenSlide(path, plan.levels(), size, resumed)
+
+
+class _Plan:
+    """Levels, and the blocks of level 0 in the order in which they are done."""
+
+    def __init__(self, shape: tuple[int, int], tile: int):
+        self.tile, self.shapes = tile, level_shapes(shape, tile)
+        self.inner = 0
+        """The coarsest level of which a block is one tile."""
+        while self.inner < len(self.shapes) - 1 and tile << (self.inner + 1) <= BLOCK_SIDE:
+            self.inner += 1
+        side = tile << self.inner
+        self.blocks = TileGrid(0, shape, (side, side))
+        self.order = list(z_order(self.blocks.rows, self.blocks.columns))
+
+    def levels(self) -> tuple[Level, ...]:
+        """As the protocol of slides describes them."""
+        height, width = self.shapes[0]
+        return tuple(
+            Level(shape, (height / shape[0] + width / shape[1]) / 2, (self.tile, self.tile)) for shape in self.shapes
+        )
+
+
+def _write(
+    source: MappedSlide,
+    plan: _Plan,
+    codec: TileCodec,
+    writer: PyramidWriter,
+    threads: int,
+    progress: Callable[[int, int], None] | None,
+) -> np.ndarray:
+    """All blocks that are not done, with the tiles above them; returns the pixels of the last level."""
+    pending = PendingLevels(plan.shapes, plan.tile, plan.inner)
+    pending.unfinished = writer.unfinished
+    areas = [width * height for width, height in (plan.blocks.box(*place)[2:] for place in plan.order)]
+    done, total = sum(areas[: writer.step]), sum(areas)
+    noted, top = time.monotonic(), np.zeros((0, 0, 3), np.uint8)
+    step = writer.step
+    results = _ahead(lambda place: _block(source, plan, codec, place), plan.order[step:], threads)
+    try:
+        for place, (tiles, pixels) in zip(plan.order[step:], results):
+            top = pixels
+            for level, row, column, top in pending.add(*place, pixels):
+                tiles.append((level, row, column, codec.encode(_padded(top, plan.tile))))
+            writer.append(tiles)
+            done += areas[step]
+            step += 1
+            if progress:
+                progress(done, total)
+            if time.monotonic() - noted >= NOTE_SECONDS and step < len(plan.order):
+                writer.note(step, pending.unfinished)
+                noted = time.monotonic()
+    except SlideError:
+        writer.note(step, pending.unfinished)
+        raise
+    finally:
+        results.close()
+    return top
+
+
+def _block(
+    source: MappedSlide, plan: _Plan, codec: TileCodec, place: tuple[int, int]
+) -> tuple[list[EncodedTile], np.ndarray]:
+    """The encoded tiles of a block in all levels in which it is at least one, and its pixels in the last of these."""
+    with native.one_thread():
+        pixels, tiles = source.read(plan.blocks.box(*place)), []
+        for level in range(plan.inner + 1):
+            if level:
+                pixels = halve(pixels)
+            grid, across = TileGrid(level, pixels.shape[:2], (plan.tile, plan.tile)), 1 << (plan.inner - level)
+            for row, column in grid.chosen():
+                x, y, width, height = grid.box(row, column)
+                data = codec.encode(_padded(pixels[y : y + height, x : x + width], plan.tile))
+                tiles.append((level, place[0] * across + row, place[1] * across + column, data))
+    return tiles, pixels
+
+
+def _ahead(work: Callable[[Item], Result], items: Sequence[Item], threads: int) -> Generator[Result, None, None]:
+    """Results of work on items, in their order, some of them done ahead in threads."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="stainxform-write")
+    try:
+        rest = iter(items)
+        ahead = deque(pool.submit(work, item) for item in islice(rest, 2 * threads))
+        while ahead:
+            result = ahead.popleft().result()
+            ahead.extend(pool.submit(work, item) for item in islice(rest, 1))
+            yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _padded(pixels: np.ndarray, side: int) -> np.ndarray:
+    """A tile that the slide's edge cuts off, filled up with the pixels of the edge."""
+    height, width = pixels.shape[:2]
+    if (height, width) == (side, side):
+        return pixels
+    return np.pad(pixels, ((0, side - height), (0, side - width), (0, 0)), "edge")
+
+
+def _identity(
+    fingerprint: str,
+    slide: Slide,
+    options: PyramidOptions,
+    facts: Facts,
+    profile: bytes | None,
+    background: str,
+    copied: bool,
+) -> str:
+    """Digest of all that the bytes of the file depend on, as far as we know it."""
+    known = {
+        "fingerprint": fingerprint,
+        "source": [[*level.shape, *level.tile] for level in slide.levels],
+        "reader": slide.reader,
+        "options": asdict(options),
+        "facts": asdict(facts),
+        "profile": hashlib.sha256(profile or b"").hexdigest(),
+        "background": background,
+        "copied": copied,
+        "kernels": native.active(),
+        "versions": [__version__, require("imagecodecs", "slides").__version__],
+    }
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
