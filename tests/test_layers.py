@@ -21,7 +21,7 @@ LAYERS = [
     {"histogram"},
     {"tissue", "background", "densities"},
     {"maps", "stains", "modelfile", "references"},
-    {"factorization", "classifier"},
+    {"factorization", "classifier", "tiling"},
     {"files"},
     {"sources", "slides"},
     {"ops"},
