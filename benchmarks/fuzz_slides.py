@@ -195,17 +195,17 @@ def work() -> None:
     warnings.simplefilter("ignore")
     faulthandler.enable()
     target = sx.fit_center(pair(2, 96, seed=1)[0], "macenko")
-    warm, out = Path(sys.argv[2]), Path(sys.argv[3])
-    attempt(target, warm, out)
+    warm, out, reader = Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+    attempt(target, warm, out, reader)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + LIMIT
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     print(json.dumps({"outcome": "ready"}), flush=True)
     for line in sys.stdin:
-        print(json.dumps(attempt(target, Path(line.strip()), out)), flush=True)
+        print(json.dumps(attempt(target, Path(line.strip()), out, reader)), flush=True)
 
 
-def attempt(normalizer, path: Path, out: Path) -> dict[str, str]:
+def attempt(normalizer, path: Path, out: Path, reader: str) -> dict[str, str]:
     """Normalize one file; what became of it."""
     import stainxform as sx
     from stainxform.errors import StainXformError
@@ -213,7 +213,7 @@ def attempt(normalizer, path: Path, out: Path) -> dict[str, str]:
     from stainxform.slides import write_slide
 
     try:
-        with sx.open_slide(path) as slide:
+        with sx.open_slide(path, reader) as slide:
             write_slide(slide, out, slide_map(normalizer, slide), threads=1)
         return {"outcome": "normalized"}
     except Exception as error:
@@ -234,8 +234,8 @@ def attempt(normalizer, path: Path, out: Path) -> dict[str, str]:
 class Worker:
     """A process that does cases one after the other; replaced after it died or was too slow."""
 
-    def __init__(self, warm: Path, out: Path, log: Path):
-        self._arguments = [sys.executable, __file__, "--worker", str(warm), str(out)]
+    def __init__(self, warm: Path, out: Path, reader: str, log: Path):
+        self._arguments = [sys.executable, __file__, "--worker", str(warm), str(out), reader]
         self._log = log
         self._start()
 
@@ -279,6 +279,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--only", type=int, help="one case, whose file is kept")
+    parser.add_argument("--reader", default="auto", help="auto, tifffile, openslide or cucim")
     parser.add_argument("-o", "--output", type=Path, help="JSON file for the counts and findings")
     chosen = parser.parse_args(arguments)
     numbers = range(chosen.first, chosen.first + chosen.cases) if chosen.only is None else [chosen.only]
@@ -288,7 +289,7 @@ def main(arguments: list[str] | None = None) -> int:
         folder = Path(name)
         whole = seeds(folder)
         case = folder / "case.tif" if chosen.only is None else Path(f"fuzz_{chosen.only}.tif")
-        worker = Worker(folder / "seed0.tif", folder / "out.ome.tif", folder / "log")
+        worker = Worker(folder / "seed0.tif", folder / "out.ome.tif", chosen.reader, folder / "log")
         try:
             for number in numbers:
                 rng = np.random.default_rng((7, number))
@@ -305,7 +306,7 @@ def main(arguments: list[str] | None = None) -> int:
         if findings:
             print((folder / "log").read_text(errors="replace")[-4000:])
     result = {
-        "cases": len(numbers), "outcomes": dict(counts), "slowest_seconds": round(slowest, 2),
+        "cases": len(numbers), "reader": chosen.reader, "outcomes": dict(counts), "slowest_seconds": round(slowest, 2),
         "seconds": round(time.perf_counter() - start, 1), "findings": findings,
     }  # fmt: skip
     print(json.dumps(result, indent=2))

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import stainxform as sx
 from stainxform.cli.app import app
 from stainxform.errors import ParameterError
+from stainxform.maps import ImageMap
 from stainxform.samples import pair
 
 tifffile = pytest.importorskip("tifffile")
@@ -28,6 +29,7 @@ from slide_files import tissue, write  # noqa: E402
 
 from stainxform.pipeline import ModelFile, Pyramid, TissueTiles, Work, plan_slides, run  # noqa: E402
 from stainxform.pipeline.one import slide_map  # noqa: E402
+from stainxform.pipeline.tiles import mapped_tiles  # noqa: E402
 from stainxform.slides import PyramidOptions  # noqa: E402
 
 ROOT = Path(sx.__file__).parents[1]
@@ -538,8 +540,6 @@ def test_the_slide_command_writes_tiles_too(model, tmp_path):
 
 
 def test_batches_on_a_device_give_the_same_tiles(model, folder):
-    from stainxform.pipeline.tiles import mapped_tiles
-
     device = pytest.importorskip("torch").device("cpu")  # not "cpu": tensors all the way, as on a GPU
     with sx.open_slide(folder / "one.tif") as found:
         image_map, places = slide_map(sx.load(model), found), TissueTiles(size=64)._places(found)
@@ -547,6 +547,30 @@ def test_batches_on_a_device_give_the_same_tiles(model, folder):
         assert tiles
         for tile, (y, x) in zip(tiles, places.corners, strict=True):
             np.testing.assert_array_equal(tile, image_map(found.read(0, int(x), int(y), 64, 64)))
+
+
+class Brightest(ImageMap):
+    """The brightest value within 3 pixels, every fourth row and column as it was: needs a halo and an alignment."""
+
+    halo, align, tile = 3, 4, None
+
+    def apply(self, image, spec, levels=None):
+        height, width, _ = image.shape
+        padded = np.pad(image, ((3, 3), (3, 3), (0, 0)))
+        result = np.max([padded[i : i + height, j : j + width] for i in range(7) for j in range(7)], axis=0)
+        result[::4], result[:, ::4] = image[::4], image[:, ::4]
+        return result
+
+
+def test_tiles_are_parts_of_the_mapped_level_whatever_the_map_looks_at(folder):
+    with sx.open_slide(folder / "one.tif") as found:
+        places = TissueTiles(size=50, level=1)._places(found)
+        height, width = found.levels[1].shape
+        whole = Brightest()(found.read(1, 0, 0, width, height))
+        tiles = list(mapped_tiles(found, places, Brightest(), threads=2))
+        assert tiles
+        for tile, (y, x) in zip(tiles, places.corners, strict=True):
+            np.testing.assert_array_equal(tile, whole[y : y + 50, x : x + 50])
 
 
 @pytest.mark.parametrize(
