@@ -21,6 +21,11 @@ CENTERS = {"ours": OURS[EVEN], "theirs": THEIRS[ODD]}
 GROUPS = {"ours": [f"a{i // 2}" for i in range(6)], "theirs": [f"b{i // 2}" for i in range(6)]}
 
 
+def greener(image):
+    """Farther away than without it."""
+    return np.clip(image * (0.5, 1.3, 0.5), 0, 255).astype(np.uint8)
+
+
 def upside_down(image):
     return np.ascontiguousarray(image[::-1])
 
@@ -37,7 +42,13 @@ def the_truth(image):
 
 @pytest.fixture(scope="module")
 def evaluation():
-    normalizers = {"perfect": the_truth, "nothing": unchanged, "flipped": upside_down, "macenko": sx.Macenko.fit(OURS)}
+    normalizers = {
+        "perfect": the_truth,
+        "nothing": unchanged,
+        "flipped": upside_down,
+        "greener": greener,
+        "macenko": sx.Macenko.fit(OURS),
+    }
     masks = {"theirs": [tissue(SIDE, seed=(7, k)).nuclei for k in range(1, COUNT, 2)]}
     return evaluate_centers(CENTERS, normalizers, target="ours", groups=GROUPS, masks=masks, **QUICK)
 
@@ -96,9 +107,19 @@ def test_identifiability_names_its_extra(monkeypatch):
 
 
 def test_raw_comes_first_and_nothing_changes_nothing(evaluation):
-    assert [method.name for method in evaluation.methods] == [RAW, "perfect", "nothing", "flipped", "macenko"]
+    assert [method.name for method in evaluation.methods] == [
+        RAW,
+        "perfect",
+        "nothing",
+        "flipped",
+        "greener",
+        "macenko",
+    ]
     raw, nothing = evaluation[RAW], evaluation["nothing"]
-    assert nothing.gaps == raw.gaps
+    assert nothing.gaps["theirs"].lab == raw.gaps["theirs"].lab
+    assert nothing.gaps["theirs"].frechet == raw.gaps["theirs"].frechet
+    assert nothing.gaps["theirs"].lab_change == Interval(0, 0, 0)
+    assert raw.gaps["theirs"].lab_change is None
     assert nothing.features == raw.features
     assert nothing.identifiability == raw.identifiability
     assert nothing.structure.mean == Interval(*[pytest.approx(1)] * 3)
@@ -112,12 +133,15 @@ def test_a_perfect_normalizer_hides_the_center_and_closes_the_gap(evaluation):
     assert raw.identifiability.accuracy.value == 1
     assert perfect.identifiability.accuracy.value < 1
     assert perfect.gaps["theirs"].lab["b"].value < raw.gaps["theirs"].lab["b"].value / 2  # L differs with the tissue
-    assert perfect.gaps["theirs"].lab_sum.high < raw.gaps["theirs"].lab_sum.low
+    change = perfect.gaps["theirs"].lab_change
+    assert change.high < 0
+    assert change.value == pytest.approx(perfect.gaps["theirs"].lab_sum.value - raw.gaps["theirs"].lab_sum.value)
     assert perfect.gaps["theirs"].frechet.value < raw.gaps["theirs"].frechet.value
     assert max(angle.value for angle in perfect.gaps["theirs"].stain_angle.values()) < 6
     text = "\n".join(evaluation.findings)
     assert "perfect brought the colors of theirs closer to the target" in text
     assert "nothing did not clearly bring the colors of theirs closer" in text
+    assert "greener does not help: it took the colors of theirs farther from the target" in text
     assert "nothing does not clearly help to hide the center" in text
 
 

@@ -98,7 +98,7 @@ def evaluate_centers(
         if not len(colors):
             raise NotEnoughTissueError(f"all {len(tiles[name])} tiles of center {name!r} are blank")
     map_of = fit_projection(np.concatenate([colors.features for colors in before.values()]), projection, seed)
-    raw = study.result(RAW, before, before[target], map_of, tiles, None)
+    raw = study.result(RAW, before, before, map_of, tiles, None)
     methods = [raw]
     warnings = study.limits(before)
     for name, function in functions.items():
@@ -110,7 +110,7 @@ def evaluate_centers(
         lost = sum(len(before[center]) - len(after[center]) for center in tiles)
         if lost:
             warnings.append(f"{name} made {lost} tiles blank; they are missing from its colors")
-        methods.append(study.result(name, after, before[target], map_of, normalized, seconds))
+        methods.append(study.result(name, after, before, map_of, normalized, seconds))
     return Evaluation(
         target=target,
         centers={
@@ -232,16 +232,17 @@ class _Study:
         self,
         name: str,
         colors: dict[str, TileColors],
-        target: TileColors,
+        before: dict[str, TileColors],
         map_of: Callable[[np.ndarray], np.ndarray],
         images: Mapping[str, Sequence[np.ndarray]],
         seconds: float | None,
     ) -> MethodResult:
         features = np.concatenate([each.features for each in colors.values()])
+        target = before[self.target]
         return MethodResult(
             name,
             self._identifiability(colors),
-            {center: self._gap(colors[center], center, target) for center in self.others},
+            {center: self._gap(colors[center], before[center], center, target) for center in self.others},
             None if seconds is None else self._structure(images),
             seconds,
             self._nuclei(images),
@@ -259,7 +260,7 @@ class _Study:
         features = np.concatenate([each.features for each in colors.values()])
         return center_identifiability(features, names, groups, **self.bootstrap)
 
-    def _gap(self, source: TileColors, center: str, target: TileColors) -> ColorGap:
+    def _gap(self, source: TileColors, raw: TileColors, center: str, target: TileColors) -> ColorGap:
         both = TileColors(
             *(
                 np.concatenate([getattr(source, part), getattr(target, part)])
@@ -281,16 +282,20 @@ class _Study:
 
             return self._interval(rows, [groups[i] for i in rows], ours[rows], statistic)
 
-        cdf = np.cumsum(both.lab, axis=-1)
-
-        def lab(channels: slice) -> Callable[[np.ndarray, np.ndarray], float]:
-            chosen = np.ascontiguousarray(cdf[:, channels])
+        def lab(distributions: np.ndarray) -> Callable[[np.ndarray, np.ndarray], float]:
+            cdf = np.cumsum(distributions, axis=-1)
 
             def distance(theirs: np.ndarray, others: np.ndarray) -> float:
                 shares = (np.bincount(rows, minlength=len(both)) / len(rows) for rows in (theirs, others))
-                return float(wasserstein_of_tiles(np.subtract(*shares), chosen).sum())
+                return float(wasserstein_of_tiles(np.subtract(*shares), cdf).sum())
 
             return distance
+
+        def change(theirs: np.ndarray, others: np.ndarray) -> float:
+            return now(theirs, others) - earlier(theirs, others)
+
+        now, earlier = lab(both.lab), lab(np.concatenate([raw.lab, target.lab]))
+        paired = source is not raw and np.array_equal(source.index, raw.index)
 
         def angle(stain: int) -> Callable[[np.ndarray, np.ndarray], float]:
             return lambda *pair: stain_angle(*(mean_stain_matrix(both.stains[rows]) for rows in pair))[stain]
@@ -299,8 +304,9 @@ class _Study:
         two = np.flatnonzero(np.isfinite(both.stains).all(axis=(1, 2)))
         known = ours[two].any() and not ours[two].all()
         return ColorGap(
-            {channel: measured(lab(slice(i, i + 1)), every) for i, channel in enumerate("Lab")},
-            measured(lab(slice(0, 3)), every),
+            {channel: measured(lab(both.lab[:, i : i + 1]), every) for i, channel in enumerate("Lab")},
+            measured(now, every),
+            measured(change, every) if paired else None,
             {stain: measured(angle(i), two) for i, stain in enumerate(STAINS)} if known else None,
             measured(lambda *pair: frechet_distance(*(features[rows] for rows in pair)), every)
             if min(len(source), len(target)) > 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stainxform.evaluate.intervals import Interval
-from stainxform.evaluate.result import MethodResult
+from stainxform.evaluate.result import ColorGap, MethodResult
 
 
 def percent(share: float) -> str:
@@ -38,7 +38,7 @@ def findings_of(method: MethodResult, raw: MethodResult) -> Iterator[str]:
     """What a method did to the colors, the centers and the nuclei, compared with no normalization."""
     yield from _centers(method, raw)
     for center, gap in method.gaps.items():
-        yield _gap(method.name, center, gap.lab_sum, raw.gaps[center].lab_sum)
+        yield _gap(method.name, center, gap, raw.gaps[center])
     if method.nuclei_auc is not None and raw.nuclei_auc is not None:
         change = compare(method.nuclei_auc, raw.nuclei_auc)
         words = {
@@ -66,11 +66,11 @@ def _centers(method: MethodResult, raw: MethodResult) -> Iterator[str]:
     )
 
 
-def _gap(name: str, center: str, after: Interval, before: Interval) -> str:
-    numbers = f"(sum of L, a and b distances {after}, before {before})"
-    verdict = compare(after, before)
-    if verdict == "lower":
+def _gap(name: str, center: str, gap: ColorGap, before: ColorGap) -> str:
+    numbers = f"(sum of L, a and b distances {gap.lab_sum}, before {before.lab_sum}, change {gap.lab_change})"
+    change = gap.lab_change
+    if change is not None and change.high is not None and change.high < 0:
         return f"{name} brought the colors of {center} closer to the target {numbers}"
-    if verdict == "higher":
+    if change is not None and change.low is not None and change.low > 0:
         return f"{name} does not help: it took the colors of {center} farther from the target {numbers}"
     return f"{name} did not clearly bring the colors of {center} closer to the target {numbers}"

@@ -25,6 +25,8 @@ class ColorGap:
     ----------
     lab : Wasserstein-1 distance of "L", "a" and "b", in units of CIELAB.
     lab_sum : their sum.
+    lab_change : the sum minus that of no normalization, both of the same tiles in every resample: below 0 is closer.
+        None for no normalization, and where a method made tiles blank.
     stain_angle : degrees between the mean Macenko vectors, "hematoxylin" and "eosin"; None where no tile of one side
         shows two stains.
     frechet : squared Frechet distance of the color features, standardized by the raw target; None: fewer than two tiles.
@@ -32,6 +34,7 @@ class ColorGap:
 
     lab: dict[str, Interval]
     lab_sum: Interval
+    lab_change: Interval | None
     stain_angle: dict[str, Interval] | None
     frechet: Interval | None
 
