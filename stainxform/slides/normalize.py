@@ -34,7 +34,7 @@ from stainxform.slides.quadtree import PendingLevels, level_shapes, z_order
 BLOCK_SIDE = 1024
 """Blocks that one thread reads, maps and encodes are so large, or one tile."""
 
-NOTE_SECONDS = 5.0
+NOTE_SECONDS = 2.0
 """So much work is lost at most when the process is killed, apart from the time to put it on the disk."""
 
 Item = TypeVar("Item")
