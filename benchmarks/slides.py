@@ -95,7 +95,7 @@ def written(source: Path, target: Path, folder: Path, threads: int, method: str 
     if method is not None:
         image_map = sx.load(folder / f"{method}.safetensors").map_for(np.load(folder / "piece.npy"))
     with sx.open_slide(source, "tifffile") as slide:
-        start(write_slide)(slide, target, image_map, threads=threads, **more)
+        start(write_slide)(slide, target, image_map, threads=threads, fingerprint=f"{source.name}, {method}", **more)
 
 
 def by_vips(source: Path, target: Path, folder: Path, threads: int, table: bool) -> None:
