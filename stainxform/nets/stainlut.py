@@ -80,6 +80,9 @@ class Predictor(nn.Module):
         return self.head(self.dropout(x)).flatten(1).to(gray.dtype)
 
 
+REACH = 5
+"""Pixels that the Encoder sees around each: five 3x3 convolutions."""
+
 EPSILON = 1e-5
 """Added to the variance by the Encoder's normalizations."""
 

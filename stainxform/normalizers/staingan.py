@@ -38,6 +38,11 @@ class GeneratorMap(ImageMap):
 
     net: Generator
 
+    @property
+    def align(self) -> int:
+        """The strides of the generator start at the image's corner."""
+        return STRIDE
+
     def apply(self, image: Image, spec: ImageSpec, levels: np.ndarray | None = None) -> Image:
         """Translate each image, on its own device (numpy: on that of the network). No gradient flows to the image."""
         home = next(self.net.parameters()).device

@@ -24,7 +24,7 @@ from stainxform.images import Image, ImageSpec, as_numpy, each_image, like, read
 from stainxform.kernels import four_values, gray_lut
 from stainxform.kernels import gray_levels as native_gray_levels
 from stainxform.maps import ImageMap
-from stainxform.nets.stainlut import NORMS, PREDICTOR_NORMS, Encoder, StainLUTNet, gray_levels
+from stainxform.nets.stainlut import NORMS, PREDICTOR_NORMS, REACH, Encoder, StainLUTNet, gray_levels
 from stainxform.normalizers.network import NetworkNormalizer
 from stainxform.ops.lut4d import lookup_gray
 from stainxform.sources import as_tiles
@@ -54,6 +54,11 @@ class ContextMap(ImageMap):
     encoder: Encoder
     gray_weights: tuple[float, float, float]
     inference: str = "exact"
+
+    @property
+    def halo(self) -> int | None:
+        """The Encoder's reach, if its normalizations are fixed; they are not where they take the image's statistics."""
+        return None if self.encoder.norm == "instance" else REACH
 
     def apply(self, image: Image, spec: ImageSpec, levels: np.ndarray | None = None) -> Image:
         """Colorize each image on its own device (numpy: on that of the network). No gradient flows to the image."""
