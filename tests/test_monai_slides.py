@@ -18,8 +18,8 @@ from monai.data.wsi_reader import BaseWSIReader, WSIReader
 from monai.transforms import Compose, LoadImaged
 from slide_files import tissue, write
 
-from stainxform import monai_slides
 from stainxform.monai import Macenkod, SlideReader, StainLUTd, WholeSlide
+from stainxform.slides import opened
 
 PLACES = [(0, 0), (40, 60), (129, 64), (200, 30)]
 
@@ -35,7 +35,7 @@ def samples(path):
 
 
 def open_slides():
-    return list(monai_slides._open_slides()._slides.values())
+    return list(opened._open_slides()._slides.values())
 
 
 def test_it_is_a_wsi_reader_that_reads_what_a_slide_reads(path):
@@ -160,8 +160,8 @@ def test_a_slide_goes_through_pickle_and_is_opened_anew(path):
 
 
 def test_few_slides_stay_open(tmp_path, monkeypatch):
-    monkeypatch.setattr(monai_slides, "OPEN_SLIDES", 2)
-    monkeypatch.setattr(monai_slides, "_kept", monai_slides._OpenSlides())
+    monkeypatch.setattr(opened, "OPEN_SLIDES", 2)
+    monkeypatch.setattr(opened, "_kept", opened._OpenSlides())
     reader = SlideReader()
     slides = [reader.read(write(tmp_path / f"{i}.tif", tissue(70, 80), levels=1)) for i in range(4)]
     for wsi in slides * 2:

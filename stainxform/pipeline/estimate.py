@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
-
-from stainxform.errors import NotEnoughTissueError
 from stainxform.maps import ImageMap
 from stainxform.normalizers.base import Normalizer
-from stainxform.slides import Slide, tissue_of
-
-SIDE, TILES = 512, 64
-ENOUGH = (0.5, 0.1)
-"""Fractions of tissue that tiles must hold: the first that some do."""
+from stainxform.slides import Slide
+from stainxform.slides.sampling import SIDE, TILES, SlideTiles
 
 
-def slide_map(normalizer: Normalizer, slide: Slide) -> ImageMap:
-    """The map for a slide, estimated from at most 64 tissue tiles of 512 pixels, drawn with a fixed seed.
+def slide_map(
+    normalizer: Normalizer, slide: Slide, *, tiles: int = TILES, size: int = SIDE, level: int = 0, seed: int = 0
+) -> ImageMap:
+    """The one map for a whole slide: every tile of it is mapped alike, so there are no seams.
 
-    Raises NotEnoughTissueError where there are none, ParameterError if the method has no one map for several tiles.
+    Parameters
+    ----------
+    normalizer : a fitted normalizer.
+    slide : an open slide.
+    tiles : at most so many tissue tiles are drawn to estimate it from; memory does not depend on them.
+    size : side of these tiles in pixels.
+    level : which level they are read from. Networks expect the resolution that they were trained on.
+    seed : same seed, same tiles.
+
+    Raises NotEnoughTissueError for a slide without tissue.
     """
-    return normalizer.map_for_tiles(_tiles(slide))
-
-
-def _tiles(slide: Slide) -> Iterator[np.ndarray]:
-    tissue = tissue_of(slide).on(slide.grid(0, SIDE))
-    for enough in ENOUGH:
-        where = tissue.where(enough)
-        found = np.argwhere(where)
-        if len(found):
-            break
-    else:
-        raise NotEnoughTissueError(f"no tile of {SIDE} pixels is at least {ENOUGH[-1]:.0%} tissue")
-    spare = np.random.default_rng(0).permutation(len(found))[TILES:]
-    where[tuple(found[spare].T)] = False
-    for batch in slide.tiles(0, SIDE, where=where, batch=1):
-        _, _, width, height = batch.boxes[0]
-        yield batch.pixels[0][:height, :width]
+    while size > min(slide.levels[level].shape) and size > 1:
+        size //= 2
+    return normalizer.map_for_tiles(SlideTiles(slide, per_slide=tiles, size=size, level=level, seed=seed))

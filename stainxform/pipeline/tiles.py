@@ -16,19 +16,18 @@ from typing import Any
 import numpy as np
 
 from stainxform._optional import is_tensor, require
-from stainxform.errors import NotEnoughTissueError, ParameterError, ResumeError
+from stainxform.errors import ParameterError, ResumeError
 from stainxform.files import write_image
 from stainxform.maps import ImageMap
 from stainxform.modelfile import atomic_write
 from stainxform.native import one_thread
 from stainxform.pipeline.product import Order, Product
-from stainxform.slides import Slide, tissue_of
+from stainxform.slides import Slide
+from stainxform.slides.sampling import Places, check_sampling, resized, tissue_places
 from stainxform.tiling import surroundings
 
 FORMATS = ("png", "jpg", "zarr")
 TABLE, PARTIAL = "tiles.csv", ".partial"
-TOLERANCE = 0.02
-"""Micrometers per pixel that differ by less than this fraction from a level's, or a whole multiple of it, are taken as that."""
 
 _NAME = re.compile(r"x\d+_y\d+\.(png|jpg)")
 
@@ -59,14 +58,7 @@ class TissueTiles(Product):
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise ParameterError(f"format must be one of: {', '.join(FORMATS)}; got {self.format!r}")
-        if self.size < 1 or (self.limit is not None and self.limit < 1):
-            raise ParameterError(f"size and limit must be at least 1, got {self.size} and {self.limit}")
-        if self.mpp is not None and self.level is not None:
-            raise ParameterError("give mpp or level, not both")
-        if self.mpp is not None and not self.mpp > 0:
-            raise ParameterError(f"mpp must be above 0, got {self.mpp}")
-        if not 0 <= self.min_tissue <= 1:
-            raise ParameterError(f"min_tissue must be between 0 and 1, got {self.min_tissue}")
+        check_sampling(self.size, self.limit, self.mpp, self.level, self.min_tissue)
         if self.format == "zarr":
             require("zarr", "zarr")
 
@@ -81,7 +73,9 @@ class TissueTiles(Product):
 
     def make(self, order: Order) -> int:
         """Write the tiles, then the table, which makes them complete."""
-        places = self._places(order.slide)
+        places = tissue_places(
+            order.slide, self.size, mpp=self.mpp, level=self.level, min_tissue=self.min_tissue, limit=self.limit
+        )
         image_map = order.map_for(places.side)
         if self.format == "zarr":
             _write_zarr(self, order, places, image_map)
@@ -102,64 +96,6 @@ class TissueTiles(Product):
             path.unlink()
         if self.format == "zarr":
             shutil.rmtree(target)
-
-    def _places(self, slide: Slide) -> Places:
-        """Where the tiles are; NotEnoughTissueError if no place holds enough tissue."""
-        level, side = self._level(slide)
-        grid = slide.grid(level, side)
-        tissue = tissue_of(slide).on(grid)
-        where = tissue.where(self.min_tissue)
-        where[grid.shape[0] // side :] = False
-        where[:, grid.shape[1] // side :] = False
-        found = np.argwhere(where)
-        if not len(found):
-            raise NotEnoughTissueError(
-                f"no tile of {side} pixels of level {level} is at least {self.min_tissue:.0%} tissue; "
-                "take a smaller size or min_tissue"
-            )
-        if self.limit is not None and len(found) > self.limit:
-            drawn = np.random.default_rng(0).choice(len(found), self.limit, replace=False)
-            where[tuple(np.delete(found, drawn, axis=0).T)] = False
-            found = np.argwhere(where)
-        return Places(level, side, found * side, tissue.fraction[tuple(found.T)], where)
-
-    def _level(self, slide: Slide) -> tuple[int, int]:
-        """The level to read, and how many of its pixels a tile spans along a side."""
-        if self.mpp is None:
-            level = self.level or 0
-            slide.grid(level)
-            return level, self.size
-        if slide.mpp is None:
-            raise ParameterError("the slide does not say its micrometers per pixel; give level instead of mpp")
-        available = [sum(slide.mpp) / 2 * level.downsample for level in slide.levels]
-        fine = [rank for rank, mpp in enumerate(available) if mpp <= self.mpp * (1 + TOLERANCE)]
-        if not fine:
-            raise ParameterError(f"the slide has {available[0]:.3g} micrometers per pixel, no {self.mpp:.3g}")
-        factor = self.mpp / available[fine[-1]]
-        if abs(round(factor) - factor) < TOLERANCE * factor:
-            factor = round(factor)
-        return fine[-1], round(self.size * factor)
-
-
-@dataclass(frozen=True)
-class Places:
-    """Tiles of a level: int64 ``(N, 2)`` y and x there, fractions of tissue ``(N,)``, and the same as a mask of its grid."""
-
-    level: int
-    side: int
-    corners: np.ndarray
-    tissue: np.ndarray
-    where: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.corners)
-
-    def on_level_0(self, slide: Slide) -> np.ndarray:
-        """x, y, width, height in pixels of level 0, int64 ``(N, 4)``."""
-        whole, part = slide.levels[0].shape, slide.levels[self.level].shape
-        scale = np.array([whole[1] / part[1], whole[0] / part[0]])
-        start = self.corners[:, ::-1] * scale
-        return np.rint(np.hstack([start, np.broadcast_to(self.side * scale, start.shape)])).astype(np.int64)
 
 
 def mapped_tiles(
@@ -191,14 +127,6 @@ def mapped_tiles(
             yield from pool.map(read, places.corners[start : start + 4 * threads])
 
 
-def _resized(tile: np.ndarray, size: int) -> np.ndarray:
-    if len(tile) == size:
-        return tile
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(tile).resize((size, size), Image.Resampling.BOX))
-
-
 def _begin(order: Order) -> None:
     """Note what the tiles of a folder are made of; those of something else are removed, or refused."""
     note = order.target / PARTIAL
@@ -227,7 +155,7 @@ def _write_files(product: TissueTiles, order: Order, places: Places, image_map: 
     tiles = mapped_tiles(order.slide, todo, image_map, threads=order.threads, device=order.device)
     done = len(places) - len(todo)
     for number, tile in zip(np.flatnonzero(missing), tiles, strict=True):
-        write_image(order.target / names[number], _resized(tile, product.size))
+        write_image(order.target / names[number], resized(tile, product.size))
         done += 1
         if order.progress:
             order.progress(done * places.side**2, len(places) * places.side**2)
@@ -254,7 +182,7 @@ def _write_zarr(product: TissueTiles, order: Order, places: Places, image_map: I
         )
         mapped = mapped_tiles(order.slide, places, image_map, threads=order.threads, device=order.device)
         for number, tile in enumerate(mapped):
-            tiles[number] = _resized(tile, side)
+            tiles[number] = resized(tile, side)
             if order.progress:
                 order.progress((number + 1) * places.side**2, len(places) * places.side**2)
         temporary.rename(order.target)

@@ -140,8 +140,7 @@ class _Center:
     """What is usual for the tiles of a center; None where there are too few to say.
 
     Robust by medians: up to half of the tiles may be unfit. The Mahalanobis distance is that of a diagonal covariance
-    of median absolute deviations: the minimum covariance determinant needs several times six tiles more than many
-    centers give, and finds no more on ours.
+    of median absolute deviations: the minimum covariance determinant wants several times as many tiles as numbers.
     """
 
     focus: tuple[float, float] | None

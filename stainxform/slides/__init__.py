@@ -6,6 +6,7 @@ from stainxform.slides.grid import TileGrid
 from stainxform.slides.normalize import WrittenSlide, write_slide
 from stainxform.slides.open import READERS, open_slide
 from stainxform.slides.pyramid import PyramidOptions
+from stainxform.slides.sampling import SlideTiles
 from stainxform.slides.tissue import TissueGrid, TissueMask, likely_tissue, tissue_of
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Level",
     "PyramidOptions",
     "Slide",
+    "SlideTiles",
     "TileBatch",
     "TileGrid",
     "TissueGrid",

@@ -174,6 +174,11 @@ class Slide(ABC):
             self._free.wait_for(lambda: not self._users)
         self._close()
 
+    @contextmanager
+    def opened(self) -> Iterator[Slide]:
+        """The slide itself; it stays open after the block. What can be opened when needed has the same method."""
+        yield self
+
     def __enter__(self) -> Slide:
         return self
 

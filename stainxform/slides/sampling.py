@@ -1,0 +1,235 @@
+"""Tiles with tissue, drawn from slides with a fixed seed: what a center or a slide is fitted on."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
+from stainxform.slides.base import Slide
+from stainxform.slides.files import SUFFIXES, first_of_series
+from stainxform.slides.opened import WholeSlide
+from stainxform.slides.tissue import tissue_of
+from stainxform.sources import files_of
+
+TILES, SIDE = 64, 512
+"""Tiles that are drawn from a slide, and their side in pixels, unless told."""
+
+TOLERANCE = 0.02
+"""Micrometers per pixel that differ by less than this fraction from a level's, or a whole multiple of it, are taken as that."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Tiles of a level: int64 ``(N, 2)`` y and x there, fractions of tissue ``(N,)``, and the same as a mask of its grid."""
+
+    level: int
+    side: int
+    corners: np.ndarray
+    tissue: np.ndarray
+    where: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.corners)
+
+    def on_level_0(self, slide: Slide) -> np.ndarray:
+        """x, y, width, height in pixels of level 0, int64 ``(N, 4)``."""
+        whole, part = slide.levels[0].shape, slide.levels[self.level].shape
+        scale = np.array([whole[1] / part[1], whole[0] / part[0]])
+        start = self.corners[:, ::-1] * scale
+        return np.rint(np.hstack([start, np.broadcast_to(self.side * scale, start.shape)])).astype(np.int64)
+
+
+def check_sampling(size: int, limit: int | None, mpp: float | None, level: int | None, min_tissue: float) -> None:
+    """Raise ParameterError for values of :func:`tissue_places` that make no sense on any slide."""
+    if size < 1 or (limit is not None and limit < 1):
+        raise ParameterError(f"the size and the number of tiles must be at least 1, got {size} and {limit}")
+    if mpp is not None and level is not None:
+        raise ParameterError("give mpp or level, not both")
+    if mpp is not None and not mpp > 0:
+        raise ParameterError(f"mpp must be above 0, got {mpp}")
+    if not 0 <= min_tissue <= 1:
+        raise ParameterError(f"min_tissue must be between 0 and 1, got {min_tissue}")
+
+
+def tissue_places(
+    slide: Slide,
+    size: int,
+    *,
+    mpp: float | None = None,
+    level: int | None = None,
+    min_tissue: float = 0.5,
+    limit: int | None = None,
+    seed: int = 0,
+) -> Places:
+    """Where whole tiles with tissue lie, row by row.
+
+    Parameters
+    ----------
+    size : side of a tile in pixels.
+    mpp : micrometers per pixel of the tiles; they are read from the next finer level.
+    level : take the pixels of this level instead; default, without ``mpp``: level 0.
+    min_tissue : least fraction of tissue, 0..1.
+    limit : at most so many, drawn at random.
+    seed : of the draw.
+
+    Raises
+    ------
+    NotEnoughTissueError : no place holds enough tissue.
+    ParameterError : the slide has no such level, or does not say its micrometers per pixel.
+    """
+    level, side = _level_and_side(slide, size, mpp, level)
+    grid = slide.grid(level, side)
+    tissue = tissue_of(slide).on(grid)
+    where = tissue.where(min_tissue)
+    where[grid.shape[0] // side :] = False
+    where[:, grid.shape[1] // side :] = False
+    found = np.argwhere(where)
+    if not len(found):
+        raise NotEnoughTissueError(
+            f"no tile of {side} pixels of level {level} is at least {min_tissue:.0%} tissue; "
+            "take a smaller size or min_tissue"
+        )
+    if limit is not None and len(found) > limit:
+        drawn = np.random.default_rng(seed).choice(len(found), limit, replace=False)
+        where[tuple(np.delete(found, drawn, axis=0).T)] = False
+        found = np.argwhere(where)
+    return Places(level, side, found * side, tissue.fraction[tuple(found.T)], where)
+
+
+def _level_and_side(slide: Slide, size: int, mpp: float | None, level: int | None) -> tuple[int, int]:
+    """The level to read, and how many of its pixels a tile spans along a side."""
+    if mpp is None:
+        slide.grid(level or 0)
+        return level or 0, size
+    if slide.mpp is None:
+        raise ParameterError("the slide does not say its micrometers per pixel; give level instead of mpp")
+    available = [sum(slide.mpp) / 2 * found.downsample for found in slide.levels]
+    fine = [rank for rank, found in enumerate(available) if found <= mpp * (1 + TOLERANCE)]
+    if not fine:
+        raise ParameterError(f"the slide has {available[0]:.3g} micrometers per pixel, no {mpp:.3g}")
+    factor = mpp / available[fine[-1]]
+    if abs(round(factor) - factor) < TOLERANCE * factor:
+        factor = round(factor)
+    return fine[-1], round(size * factor)
+
+
+def resized(tile: np.ndarray, size: int) -> np.ndarray:
+    """A square tile reduced to ``size`` pixels a side by means over areas."""
+    if len(tile) == size:
+        return tile
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(tile).resize((size, size), Image.Resampling.BOX))
+
+
+class SlideTiles(Sequence[np.ndarray]):
+    """Tissue tiles of slides, as many of each as it has, up to ``per_slide``; read when they are asked for.
+
+    ``fit_center`` and ``fit`` take it like any Dataset. Which tiles are drawn depends on the seed and on each slide alone.
+    Only places are held in memory, and 32 slides open; it can be pickled if the slides were given as files.
+
+    Parameters
+    ----------
+    slides : a folder (searched for slides), a glob pattern, a file, an open Slide, or any of these in a list.
+    per_slide : at most so many of each slide.
+    size : side of a tile in pixels.
+    mpp : micrometers per pixel of the tiles, read from the next finer level and reduced by means over areas.
+    level : take the pixels of this level instead; default, without ``mpp``: level 0.
+    min_tissue : least fraction of tissue of a tile, 0..1. Where no tile of a slide has it, a fifth of it will do.
+    seed : same seed, same tiles.
+    reader : as in :func:`stainxform.open_slide`.
+
+    Raises
+    ------
+    ParameterError : a value that makes no sense, or a slide without micrometers per pixel where ``mpp`` is asked for.
+    InvalidImageError : no slide was found. SlideError: one cannot be read.
+    NotEnoughTissueError : no slide holds tissue. If only some hold none, a StainXformWarning names them.
+    """
+
+    def __init__(
+        self,
+        slides: Any,
+        *,
+        per_slide: int = TILES,
+        size: int = SIDE,
+        mpp: float | None = None,
+        level: int | None = None,
+        min_tissue: float = 0.5,
+        seed: int = 0,
+        reader: str = "auto",
+    ):
+        check_sampling(size, per_slide, mpp, level, min_tissue)
+        self.size = size
+        self.slides: list[Slide | WholeSlide] = []
+        self._places: list[tuple[int, int, int, int, int]] = []
+        empty: list[NotEnoughTissueError] = []
+        for found in _slides_of(slides, reader):
+            try:
+                places = _enough(found, size, mpp, level, min_tissue, per_slide, seed)
+            except NotEnoughTissueError as error:
+                empty.append(NotEnoughTissueError(f"{found.path}: {error}"))
+                continue
+            number = len(self.slides)
+            self.slides.append(found)
+            self._places += [(number, places.level, int(x), int(y), places.side) for y, x in places.corners]
+        if not self.slides:
+            raise empty[0]
+        for problem in empty:
+            warnings.warn(f"not used, {problem}", StainXformWarning, stacklevel=2)
+
+    def __len__(self) -> int:
+        """Number of tiles."""
+        return len(self._places)
+
+    def __getitem__(self, index: Any) -> Any:
+        """A tile as uint8 ``(size, size, 3)``; a slice gives a list."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        number, level, x, y, side = self._places[index]
+        with self.slides[number].opened() as slide:
+            return resized(slide.read(level, x, y, side, side), self.size)
+
+    @property
+    def slide_of(self) -> list[int]:
+        """Number of the slide that each tile is from, counted over those with tissue: groups for an evaluation."""
+        return [place[0] for place in self._places]
+
+
+def _enough(
+    found: Slide | WholeSlide,
+    size: int,
+    mpp: float | None,
+    level: int | None,
+    min_tissue: float,
+    limit: int,
+    seed: int,
+) -> Places:
+    with found.opened() as slide:
+        options: dict[str, Any] = {"mpp": mpp, "level": level, "limit": limit, "seed": seed}
+        try:
+            return tissue_places(slide, size, min_tissue=min_tissue, **options)
+        except NotEnoughTissueError:
+            return tissue_places(slide, size, min_tissue=min_tissue / 5, **options)
+
+
+def _slides_of(slides: Any, reader: str) -> Iterable[Slide | WholeSlide]:
+    listed = [slides] if isinstance(slides, str | Path | Slide) else list(slides)
+    files: list[Path] = []
+    for entry in listed:
+        if isinstance(entry, Slide):
+            yield entry
+        elif isinstance(entry, str | Path):
+            files += files_of(entry, SUFFIXES)
+        else:
+            raise ParameterError(f"expected files, folders or open slides, got {type(entry).__name__}")
+    for file in first_of_series(dict.fromkeys(files)):
+        yield WholeSlide(os.path.abspath(file), reader)
+    if not listed:
+        raise ParameterError("no slides were given; pass a folder, a glob pattern, files or open slides")
