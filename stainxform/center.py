@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,14 +15,17 @@ from stainxform.normalizers.base import CenterInfo, Normalizer
 from stainxform.normalizers.registry import normalizer_class
 from stainxform.quality.screen import check_qc, screen
 from stainxform.settings import plain
+from stainxform.slides.sampling import SlideTiles
 from stainxform.sources import Tiles
 from stainxform.tissue import MIN_TISSUE, is_blank
 
 
 def fit_center(
-    images: Any,
+    images: Any = None,
     method: str = "stainlut",
     *,
+    slides: Any = None,
+    sampling: Mapping[str, Any] | None = None,
     center: str = "",
     license: str = "",
     min_tissue: float = MIN_TISSUE,
@@ -36,6 +40,10 @@ def fit_center(
     ----------
     images : the center's tiles: a folder (searched recursively), a glob pattern, files, arrays ``(H, W, 3)`` or
         ``(N, H, W, 3)``, tensors ``(3, H, W)``, or a torch/MONAI Dataset of any of these.
+    slides : the center's whole slides, instead of tiles: a folder, a glob pattern, files, open Slides, or a list of these.
+        Tissue tiles are drawn from them, as many of each slide, and read when they are needed.
+    sampling : how: any of per_slide, size, mpp, level, min_tissue, seed and reader, see
+        :class:`stainxform.slides.SlideTiles`. A center's slides may differ in resolution: give mpp.
     method : a registered name; ``stainxform methods`` lists them.
     center : a name for the center, stored in the model file. Not derived from file names, which may identify patients.
     license : the license of the fitted model, stored in the model file.
@@ -52,11 +60,15 @@ def fit_center(
 
     Raises
     ------
-    ParameterError : unknown method or setting, or a value that makes no sense. Checked before anything is read.
+    ParameterError : tiles and slides, or neither; unknown method or setting, or a value that makes no sense. Checked before anything is read.
     InvalidImageError : nothing found, or a tile cannot be read.
     NotEnoughTissueError : every tile is blank, or dropped. Checked before training starts.
     MissingDependencyError : the method needs an extra that is not installed.
     """
+    if (images is None) == (slides is None):
+        raise ParameterError("pass the center's tiles, or slides=, one of them")
+    if sampling and slides is None:
+        raise ParameterError("sampling= is how tiles are drawn from slides=, which is missing")
     kind = normalizer_class(method)
     _check_parameters(kind, method, parameters)
     parameters = plain(parameters)
@@ -64,6 +76,8 @@ def fit_center(
         raise ParameterError(f"min_tissue is a fraction from 0 to 1, got {min_tissue}")
     check_qc(qc)
     _check_values(kind, parameters)
+    if slides is not None:
+        images = _drawn(slides, dict(sampling or {}))
     tiles = Tiles(images, image_key=image_key, value_range=value_range)
     kept = [i for i, tile in enumerate(tiles) if not is_blank(ColorHistogram.of(tile), min_tissue)]
     if not kept:
@@ -80,6 +94,14 @@ def fit_center(
     kept = screen(tiles, kept, qc)
     normalizer = kind.fit(tiles.subset(kept), **parameters)
     return normalizer.with_info(CenterInfo(center, len(kept), license), min_tissue)
+
+
+def _drawn(slides: Any, sampling: dict[str, Any]) -> SlideTiles:
+    known = list(inspect.signature(SlideTiles).parameters)[1:]
+    for name in sampling:
+        if name not in known:
+            raise ParameterError(f"sampling has no setting {name!r}; it has: {', '.join(known)}")
+    return SlideTiles(slides, **sampling)
 
 
 class _ImagesReachedError(Exception):

@@ -34,7 +34,8 @@ def fit(
     images: Annotated[
         list[str],
         typer.Argument(
-            help="The center's tiles: a folder (searched recursively), files, glob patterns.", metavar="IMAGES"
+            help="The center's tiles, or its slides with --slides: a folder (searched recursively), files, glob patterns.",
+            metavar="IMAGES",
         ),
     ],
     output: Annotated[
@@ -49,6 +50,18 @@ def fit(
     qc: Annotated[
         QC, typer.Option(help="Quality control of the tiles: say what it finds, also drop these tiles, or do not look.")
     ] = QC.warn,
+    slides: Annotated[
+        bool, typer.Option("--slides", help="IMAGES are whole slides: draw tissue tiles from them.")
+    ] = False,
+    per_slide: Annotated[
+        int | None, typer.Option(min=1, help="With --slides: tiles drawn from each.", show_default="64")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="With --slides: side of a tile in pixels.", show_default="512")
+    ] = None,
+    mpp: Annotated[
+        float | None, typer.Option(help="With --slides: micrometers per pixel of the tiles.", show_default="level 0")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting of the method; may be given many times.", metavar="KEY=VALUE"),
@@ -67,7 +80,7 @@ def fit(
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing output.")] = False,
 ) -> None:
-    """Fit a model of one center on its tiles. Other centers' images are not needed."""
+    """Fit a model of one center on its tiles, or its slides. Other centers' images are not needed."""
     from stainxform.sources import Tiles
 
     _check_output(output, force)
@@ -76,15 +89,29 @@ def fit(
     about: dict[str, Any] = {"center": center, "license": license, "qc": qc.value}
     if min_tissue is not None:
         about["min_tissue"] = min_tissue
-    total = len(Tiles(images))
+    sampling = {
+        name: value for name, value in (("per_slide", per_slide), ("size", size), ("mpp", mpp)) if value is not None
+    }
     start = time.perf_counter()
     with text.plain_warnings():
-        normalizer = _fit(images, method, about, parameters)
+        tiles = Tiles(_tiles(images, slides, sampling))
+        normalizer = _fit(tiles, method, about, parameters)
+    total = len(tiles)
     normalizer.save(output)
     seconds, used = time.perf_counter() - start, normalizer.info.tiles
     text.say(
         f"fitted {method} on {used} of {total} tiles ({total - used} skipped) in {seconds:.1f} s, written to {output}"
     )
+
+
+def _tiles(images: list[str], slides: bool, sampling: dict[str, Any]) -> Sequence[Any]:
+    if slides:
+        from stainxform.slides import SlideTiles
+
+        return SlideTiles(images, **sampling)
+    if sampling:
+        raise ParameterError(f"--{next(iter(sampling)).replace('_', '-')} is for slides; pass --slides, too")
+    return images
 
 
 def _check_output(output: Path, force: bool) -> None:
@@ -124,7 +151,7 @@ def _json_or_text(value: str) -> Any:
         return value
 
 
-def _fit(images: list[str], method: str, about: dict[str, Any], parameters: dict[str, Any]) -> Normalizer:
+def _fit(images: Sequence[Any], method: str, about: dict[str, Any], parameters: dict[str, Any]) -> Normalizer:
     from stainxform import fit_center
 
     try:

@@ -55,6 +55,8 @@ class Generator(nn.Module):
             layers += [up, nn.InstanceNorm2d(size // 2), nn.ReLU()]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
+        self.reach = 16 + 2 * STRIDE * blocks
+        """Pixels around each that it sees, at most: 3 + 1 + 2 down, two convolutions a block, 4 + 2 + 3 up, rounded up."""
 
     def forward(self, image: Tensor) -> Tensor:
         """Map ``(B, 3, H, W)`` in -1..1 to the same, H and W multiples of STRIDE and at least LEAST_SIDE."""

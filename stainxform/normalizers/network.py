@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import nn
 
+from stainxform.errors import NotEnoughTissueError
+from stainxform.histogram import ColorHistogram
+from stainxform.images import Image
 from stainxform.normalizers.base import CenterInfo, Normalizer
+from stainxform.sources import iterate
+from stainxform.tissue import is_blank
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -70,3 +77,17 @@ def load_weights(net: nn.Module, arrays: dict[str, np.ndarray]) -> None:
     weights = {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
     counters = {name: torch.zeros((), dtype=v.dtype) for name, v in net.state_dict().items() if not v.ndim}
     net.load_state_dict(weights | counters, assign=True)
+
+
+def tissue_sample(tiles: Any, min_tissue: float) -> Callable[[], Iterator[Image]]:
+    """A function that goes through the tiles of a slide that are not blank, each time anew.
+
+    They are read again each time, so that one is in memory at once; those of an iterator are held.
+
+    Raises NotEnoughTissueError if every tile is blank.
+    """
+    held = list(tiles) if isinstance(tiles, Iterator) else tiles
+    kept = [not is_blank(ColorHistogram.of(tile), min_tissue) for tile in iterate(held)]
+    if not any(kept):
+        raise NotEnoughTissueError("every tile is blank; pass tiles with tissue")
+    return lambda: compress(iterate(held), kept)

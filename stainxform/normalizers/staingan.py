@@ -6,6 +6,7 @@ Shaban et al., "StainGAN: stain style transfer for digital histological images",
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,10 +17,11 @@ import torch
 from stainxform._optional import is_tensor
 from stainxform.errors import NotEnoughTissueError, ParameterError
 from stainxform.histogram import ColorHistogram
-from stainxform.images import Image, ImageSpec, as_numpy, like, read_planes, write_planes
+from stainxform.images import Image, ImageSpec, as_numpy, check_image, like, read_planes, write_planes
 from stainxform.maps import ImageMap
 from stainxform.nets.staingan import LEAST_SIDE, STRIDE, Generator
-from stainxform.normalizers.network import NetworkNormalizer, load_weights
+from stainxform.nets.statistics import with_fixed_statistics
+from stainxform.normalizers.network import NetworkNormalizer, load_weights, tissue_sample
 from stainxform.sources import Tiles, as_tiles
 from stainxform.tissue import is_blank
 from stainxform.train.data import smallest_side
@@ -29,14 +31,22 @@ from stainxform.train.staingan import train_staingan
 
 @dataclass(frozen=True, eq=False)
 class GeneratorMap(ImageMap):
-    """Runs a generator on whole images.
+    """Runs a generator.
 
     Parameters
     ----------
-    net : the generator, in eval mode. Its instance normalization makes a pixel depend on the whole image.
+    net : the generator, in eval mode.
+    fixed : its normalizations have fixed statistics, so that a pixel depends on its surroundings only; otherwise on the
+        whole image.
     """
 
     net: Generator
+    fixed: bool = False
+
+    @property
+    def halo(self) -> int | None:
+        """What the generator sees around a pixel, if its normalizations are fixed."""
+        return self.net.reach if self.fixed else None
 
     @property
     def align(self) -> int:
@@ -59,13 +69,18 @@ class GeneratorMap(ImageMap):
 
 
 def _run(net: Generator, planes: np.ndarray, device: torch.device) -> np.ndarray:
-    """Float planes ``(3, H, W)`` in [0, 1] through the network; reflected at the far edges to sides that it takes."""
+    """Float planes ``(3, H, W)`` in [0, 1] through the network."""
     height, width = planes.shape[1:]
-    room = [max(-(-side // STRIDE) * STRIDE, LEAST_SIDE) - side for side in (height, width)]
-    padded = np.pad(planes, ((0, 0), (0, room[0]), (0, room[1])), mode="reflect").astype(np.float32)
     with torch.inference_mode():
-        result = net(torch.from_numpy(padded * 2 - 1)[None].to(device))[0] / 2 + 0.5
+        result = net(_batch(planes).to(device))[0] / 2 + 0.5
     return result[:, :height, :width].cpu().numpy().astype(planes.dtype)
+
+
+def _batch(planes: np.ndarray) -> torch.Tensor:
+    """What the network takes: -1..1, reflected at the far edges to sides that it can halve."""
+    room = [max(-(-side // STRIDE) * STRIDE, LEAST_SIDE) - side for side in planes.shape[1:]]
+    padded = np.pad(planes, ((0, 0), (0, room[0]), (0, room[1])), mode="reflect").astype(np.float32)
+    return torch.from_numpy(padded * 2 - 1)[None]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -169,6 +184,24 @@ class StainGAN(NetworkNormalizer):
             device=chosen,
         )
         return cls(net=net, training=training)
+
+    def map_for_tiles(self, tiles: Any) -> GeneratorMap:
+        """The one map for a slide, from a sample of its tiles: the generator normalized by the statistics of all of
+        them. Blank tiles do not count. In parts or at once, results agree to within a level.
+
+        The tiles are read once for each normalization (2 x blocks + 5), one at a time; those of an iterator are held in
+        memory.
+
+        Raises NotEnoughTissueError if every tile is blank.
+        """
+        sample = tissue_sample(tiles, self.min_tissue)
+
+        def inputs() -> Iterator[torch.Tensor]:
+            for tile in sample():
+                planes = read_planes(np.moveaxis(tile, -1, 0), check_image(tile))
+                yield _batch(planes).to(self.device)
+
+        return GeneratorMap(with_fixed_statistics(self.net, inputs), fixed=True)
 
     def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> GeneratorMap:
         return GeneratorMap(self.net)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import compress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,7 +19,7 @@ from torch import Tensor
 from stainxform import native
 from stainxform._optional import is_tensor
 from stainxform.color import GRAY_WEIGHTS
-from stainxform.errors import NotEnoughTissueError, ParameterError
+from stainxform.errors import ParameterError
 from stainxform.histogram import ColorHistogram
 from stainxform.images import Image, ImageSpec, as_numpy, check_image, each_image, like, read_planes, write_planes
 from stainxform.kernels import four_values, gray_lut
@@ -28,10 +27,9 @@ from stainxform.kernels import gray_levels as native_gray_levels
 from stainxform.maps import ImageMap
 from stainxform.nets.stainlut import NORMS, PREDICTOR_NORMS, REACH, Encoder, Fusion, StainLUTNet, gray_levels
 from stainxform.nets.statistics import with_fixed_statistics
-from stainxform.normalizers.network import NetworkNormalizer
+from stainxform.normalizers.network import NetworkNormalizer, tissue_sample
 from stainxform.ops.lut4d import lookup_gray
-from stainxform.sources import as_tiles, iterate
-from stainxform.tissue import is_blank
+from stainxform.sources import as_tiles
 from stainxform.train.loop import Schedule
 from stainxform.train.stainlut import ColorRandomization, Rates, train_stainlut
 
@@ -260,18 +258,15 @@ class StainLUT(NetworkNormalizer):
 
         Raises NotEnoughTissueError if every tile is blank.
         """
-        weights, held = gray_weights_of(self.gray), list(tiles) if isinstance(tiles, Iterator) else tiles
-        kept = [not is_blank(ColorHistogram.of(tile), self.min_tissue) for tile in iterate(held)]
-        if not any(kept):
-            raise NotEnoughTissueError("every tile is blank; pass tiles with tissue")
+        weights, sample = gray_weights_of(self.gray), tissue_sample(tiles, self.min_tissue)
 
         def grays() -> Iterator[Tensor]:
-            for tile in compress(iterate(held), kept):
+            for tile in sample():
                 yield image_gray(tile, check_image(tile), weights).to(self.device, torch.float32) / 255
 
         with torch.inference_mode():
-            total = sum(self.net.predictor.numbers(gray)[0].double() for gray in grays())
-            numbers, n = (total / sum(kept)).float(), self.net.bases
+            each = torch.stack([self.net.predictor.numbers(gray)[0] for gray in grays()])
+            numbers, n = each.double().mean(0).float(), self.net.bases
             table = self.net.table(Fusion(numbers[: 9 * n].reshape(3, 3 * n), numbers[9 * n :]))
         encoder = self.net.encoder
         if encoder.norm == "instance":
