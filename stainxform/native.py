@@ -194,6 +194,7 @@ def _find() -> ctypes.CDLL | None:
         library.sx_selected.restype = c_char_p
         for name in ("sx_histogram_count", "sx_sum", "sx_count_between"):
             getattr(library, name).restype = c_int64
+        library.sx_halve.restype = c_int32
     except (OSError, AttributeError):  # of another platform, or another version
         return None
     for name, count in {"sx_histogram_count": 2, "sx_select": 1}.items():

@@ -266,3 +266,14 @@ def test_options_that_make_no_sense(options, message):
 def test_tiles_of_the_source_are_taken_over_where_that_can_be(source, tile):
     assert PyramidOptions().tile_for(source) == tile
     assert PyramidOptions(tile=128).tile_for(source) == 128
+
+
+def test_each_level_of_an_svs_says_what_it_is(tmp_path):
+    """Without that Bio-Formats takes the last two for label and macro image."""
+    path = write(tmp_path / "slide.svs", tissue(), layout="svs")
+    with tifffile.TiffFile(path) as opened:
+        texts = [page.description for page in opened.pages]
+    assert all(text.startswith("Aperio Image Library") for text in texts)
+    assert "421x333 [0,0 421x333] (64x64) JPEG/RGB Q=90" in texts[0]
+    assert "421x333 -> 53x42 -" in texts[1]
+    assert "421x333 [0,0 421x333] (64x64) -> 211x167 JPEG/RGB Q=90" in texts[2]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import stainxform as sx
 from stainxform import native
 from stainxform.errors import ParameterError, ResumeError, SlideBusyError, SlideError, SlideWriteError
-from stainxform.maps import ImageMap
+from stainxform.maps import IdentityMap, ImageMap
 from stainxform.slides import PyramidOptions, normalize, tissue_of, write_slide
 
 tifffile = pytest.importorskip("tifffile")
@@ -278,9 +278,9 @@ def test_a_partial_file_of_something_else_is_not_continued(tmp_path, other):
 
 def test_another_map_needs_another_fingerprint_but_a_copy_is_told_apart(tmp_path, reinhard):
     path = tmp_path / "slide.tif"
-    stop_at(path, tissue(), 5)
+    stop_at(path, tissue(), 5, fingerprint="slide")
     with pytest.raises(ResumeError):
-        written(path, tissue(), reinhard, resume=True)
+        written(path, tissue(), reinhard, resume=True, fingerprint="slide")
 
 
 def test_two_at_once(tmp_path):
@@ -369,6 +369,7 @@ def test_a_damaged_tile_ends_it_and_the_rest_is_kept(tmp_path, monkeypatch):
     [
         ({"image_map": WholeImage()}, "depends on the whole image"),
         ({"background": "black"}, "background must be one of: normalize, keep"),
+        ({"image_map": IdentityMap(), "resume": True}, "give a fingerprint"),
         ({"threads": 0}, "threads must be at least 1"),
         ({"icc": "adobe"}, 'icc must be "auto"'),
     ],

@@ -17,7 +17,7 @@ def write(path, resume, **more):
     """With a note after every block, of 128 pixels."""
     normalize.NOTE_SECONDS, normalize.BLOCK_SIDE = 0.0, 128
     with ArraySlide(np.tile(tissue(), (3, 2, 1))) as slide:
-        return write_slide(slide, path, IdentityMap(), OPTIONS, resume=resume, threads=2, **more)
+        return write_slide(slide, path, IdentityMap(), OPTIONS, resume=resume, fingerprint="tissue", threads=2, **more)
 
 
 if __name__ == "__main__":

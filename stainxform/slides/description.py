@@ -23,10 +23,12 @@ class Facts:
     colors: str
 
 
-def description(facts: Facts, options: PyramidOptions, tile: int) -> str:
-    """The text of the first image."""
+def description(facts: Facts, options: PyramidOptions, tile: int, shape: tuple[int, int]) -> str | None:
+    """The text of the level of that shape, (height, width); None: it has none."""
     if options.layout == "svs":
-        return _aperio(facts, options, tile)
+        return _aperio(facts, options, tile, shape)
+    if shape != facts.shape:
+        return None
     return _plain(facts) if options.layout == "generic" else _ome(facts)
 
 
@@ -40,10 +42,13 @@ def _plain(facts: Facts) -> str:
     return f"{CREATOR}; {facts.colors}"
 
 
-def _aperio(facts: Facts, options: PyramidOptions, tile: int) -> str:
-    height, width = facts.shape
+def _aperio(facts: Facts, options: PyramidOptions, tile: int, shape: tuple[int, int]) -> str:
+    (height, width), (rows, columns) = facts.shape, shape
+    to = "" if shape == facts.shape else f" -> {columns}x{rows}"
     kind = "Deflate/RGB" if options.lossless else f"JPEG/RGB Q={options.quality}"
-    fields = [f"{_LAYOUT}\n{width}x{height} [0,0 {width}x{height}] ({tile}x{tile}) {kind}"]
+    fields = [f"{_LAYOUT}\n{width}x{height} [0,0 {width}x{height}] ({tile}x{tile}){to} {kind}"]
+    if shape != facts.shape:
+        return fields[0]
     if facts.magnification is not None:
         fields.append(f"AppMag = {facts.magnification:.10g}")
     if facts.mpp is not None:

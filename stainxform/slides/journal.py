@@ -30,7 +30,8 @@ class JournaledFile:
 
     Attributes
     ----------
-    records : what was noted so far, by ``note``; empty where nothing was continued.
+    records : what was noted so far; empty where nothing was continued.
+    state : what was noted last; None where nothing was continued.
     length : bytes of the file.
 
     Raises SlideBusyError, ResumeError, or SlideWriteError where the file cannot be written.
@@ -39,7 +40,8 @@ class JournaledFile:
     def __init__(self, path: Path, identity: str, resume: bool):
         self.path = path
         self.part = path.with_name(path.name + ".part")
-        self.records: list[dict[str, Any]] = []
+        self.records: list[Any] = []
+        self.state: Any = None
         self.length = 0
         self._journal_path = path.with_name(path.name + ".journal")
         with self._errors():
@@ -59,11 +61,14 @@ class JournaledFile:
             _write(self._data, b"".join(parts))
         self.length += sum(map(len, parts))
 
-    def note(self, record: dict[str, Any]) -> None:
-        """Put the data written so far on the disk, then note this with its length; ``record`` must be JSON."""
+    def note(self, record: Any, state: Any) -> None:
+        """Put the data written so far on the disk, then note its length and these, both JSON.
+
+        Every record is kept, of the states the last.
+        """
         with self._errors():
             os.fsync(self._data)
-            self._line({**record, "length": self.length})
+            self._line({"length": self.length, "record": record, "state": state})
 
     def finish(self, patches: dict[int, bytes]) -> None:
         """Overwrite these places, put all on the disk, give the file its name and let go of it."""
@@ -94,22 +99,25 @@ class JournaledFile:
 
     def _continue(self, identity: str) -> bool:
         """Back to the last line that is true; False if there is none, or not the data that it speaks of."""
-        lines, whole = _lines(_read(self._journal))
-        if not lines:
+        lines, length, records, state = _lines(self._journal), 0, [], None
+        first, whole = next(lines, ({}, 0))
+        if not first:
             return False
-        if lines[0].get("identity") != identity:
+        if first.get("identity") != identity:
             raise ResumeError(
                 f"{self.part} was begun from another slide, model, settings or version; delete it, or write anew "
                 "without resume"
             )
-        length = lines[-1]["length"] if len(lines) > 1 else 0
+        for line, end in lines:
+            whole, length, state = end, line["length"], line["state"]
+            records.append(line["record"])
         if os.fstat(self._data).st_size < length:  # renamed already, or lost: nothing to continue
             return False
         os.ftruncate(self._journal, whole)
         os.lseek(self._journal, whole, os.SEEK_SET)
         os.ftruncate(self._data, length)
         os.lseek(self._data, length, os.SEEK_SET)
-        self.records, self.length = lines[1:], length
+        self.records, self.state, self.length = records, state, length
         return True
 
     def _line(self, record: dict[str, Any]) -> None:
@@ -174,24 +182,17 @@ except ImportError:
         return True
 
 
-def _lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
-    """The whole lines from the beginning, and how many bytes they are; the rest was cut off by a crash."""
-    records, place = [], 0
-    while (end := data.find(b"\n", place)) >= 0:
-        check, _, text = data[place:end].partition(b" ")
-        if check != b"%08x" % zlib.crc32(text):
-            break
-        records.append(json.loads(text))
-        place = end + 1
-    return records, place
-
-
-def _read(descriptor: int) -> bytes:
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    parts = []
-    while part := os.read(descriptor, 1 << 20):
-        parts.append(part)
-    return b"".join(parts)
+def _lines(journal: int) -> Iterator[tuple[dict[str, Any], int]]:
+    """The whole lines from the beginning, and where each ends; what follows was cut off by a crash."""
+    os.lseek(journal, 0, os.SEEK_SET)
+    place = 0
+    with open(journal, "rb", closefd=False) as file:
+        for line in file:
+            check, _, text = line[:-1].partition(b" ")
+            if line[-1:] != b"\n" or check != b"%08x" % zlib.crc32(text):
+                return
+            place += len(line)
+            yield json.loads(text), place
 
 
 def _write(descriptor: int, data: bytes) -> None:

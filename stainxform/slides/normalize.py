@@ -34,7 +34,7 @@ from stainxform.slides.quadtree import PendingLevels, level_shapes, z_order
 BLOCK_SIDE = 1024
 """Blocks that one thread reads, maps and encodes are so large, or one tile."""
 
-NOTE_SECONDS = 5.0
+NOTE_SECONDS = 2.0
 """So much work is lost at most when the process is killed, apart from the time to put it on the disk."""
 
 Item = TypeVar("Item")
@@ -81,7 +81,8 @@ def write_slide(
         changes glass, their borders show.
     threads : how many decode, map and encode at a time. No byte of the file depends on it.
     resume : continue a partial file, if there is one; default: begin anew. The result is the same, bit for bit.
-    fingerprint : text that names source, map and settings; one that differs from the partial file's is refused.
+    fingerprint : text that names source, map and settings; one that differs from the partial file's is refused. To
+        resume with a map there must be one.
     icc : the profile to embed: "auto": the source's for a copy, else sRGB; "source", "srgb", None, or its bytes. Which
         one it was is written into the image's description.
     progress : called with the pixels of level 0 that are done, and how many there are.
@@ -97,6 +98,8 @@ def write_slide(
     path = Path(path)
     if threads < 1:
         raise ParameterError(f"threads must be at least 1, got {threads}")
+    if resume and image_map is not None and not fingerprint:
+        raise ParameterError("to resume with a map, give a fingerprint that names slide and map, as at the beginning")
     if path.exists() and slide.path.exists() and path.samefile(slide.path):
         raise ParameterError(f"{path} is the slide that is being read; choose another name")
     tile = options.tile_for(slide.levels[0].tile)

@@ -92,7 +92,7 @@ class PyramidWriter:
     def note(self, step: int, unfinished: dict[int, np.ndarray]) -> None:
         """Make safe what was written; a resumed writer will have this ``step`` and these pixels."""
         pixels = {str(level): [*image.shape[:2], _packed(image)] for level, image in unfinished.items()}
-        self._file.note({"step": step, "tiles": self._new, "unfinished": pixels})
+        self._file.note(self._new, {"step": step, "unfinished": pixels})
         self._new = []
 
     def finish(self, thumbnail: np.ndarray | None) -> int:
@@ -108,15 +108,14 @@ class PyramidWriter:
 
     def _restore(self) -> None:
         place = len(bigtiff.HEADER)
-        for record in self._file.records:
-            for level, index, count in record["tiles"]:
+        for tiles in self._file.records:
+            for level, index, count in tiles:
                 self._places[level][:, index] = place, count
                 place += count
-        last = self._file.records[-1]
-        self.step = last["step"]
+        self.step = self._file.state["step"]
         self.unfinished = {
             int(level): _unpacked(data).reshape(height, width, 3)
-            for level, (height, width, data) in last["unfinished"].items()
+            for level, (height, width, data) in self._file.state["unfinished"].items()
         }
 
     def _directories(self, thumbnail: np.ndarray | None) -> tuple[list[bytes], int]:
@@ -144,8 +143,10 @@ class PyramidWriter:
             Tag(324, bigtiff.LONG8, offsets),
             Tag(325, bigtiff.LONG, counts),
         ]
+        text = description(self._facts, self._options, self._tile, self._shapes[level])
+        if text is not None:
+            tags.append(Tag(270, bigtiff.ASCII, text.encode()))
         if level == 0:
-            tags.append(Tag(270, bigtiff.ASCII, description(self._facts, self._options, self._tile).encode()))
             tags.append(Tag(305, bigtiff.ASCII, CREATOR.encode()))
             if self._icc is not None:
                 tags.append(Tag(34675, bigtiff.UNDEFINED, self._icc))
