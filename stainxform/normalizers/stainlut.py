@@ -7,7 +7,9 @@ npj Digital Medicine 2025, doi 10.1038/s41746-025-02196-8. No official code is p
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -18,16 +20,18 @@ from torch import Tensor
 from stainxform import native
 from stainxform._optional import is_tensor
 from stainxform.color import GRAY_WEIGHTS
-from stainxform.errors import ParameterError
+from stainxform.errors import NotEnoughTissueError, ParameterError
 from stainxform.histogram import ColorHistogram
-from stainxform.images import Image, ImageSpec, as_numpy, each_image, like, read_planes, write_planes
+from stainxform.images import Image, ImageSpec, as_numpy, check_image, each_image, like, read_planes, write_planes
 from stainxform.kernels import four_values, gray_lut
 from stainxform.kernels import gray_levels as native_gray_levels
 from stainxform.maps import ImageMap
-from stainxform.nets.stainlut import NORMS, PREDICTOR_NORMS, REACH, Encoder, StainLUTNet, gray_levels
+from stainxform.nets.stainlut import NORMS, PREDICTOR_NORMS, REACH, Encoder, Fusion, StainLUTNet, gray_levels
+from stainxform.nets.statistics import with_fixed_statistics
 from stainxform.normalizers.network import NetworkNormalizer
 from stainxform.ops.lut4d import lookup_gray
-from stainxform.sources import as_tiles
+from stainxform.sources import as_tiles, iterate
+from stainxform.tissue import is_blank
 from stainxform.train.loop import Schedule
 from stainxform.train.stainlut import ColorRandomization, Rates, train_stainlut
 
@@ -246,6 +250,34 @@ class StainLUT(NetworkNormalizer):
         with torch.inference_mode():
             table = self.net.table(self.net.predictor(gray.to(torch.float32) / 255))
         return ContextMap(table, self.net.encoder, weights, self.inference)
+
+    def map_for_tiles(self, tiles: Any) -> ContextMap:
+        """The one map for a slide, from a sample of its tiles: mean fusion weights, and the Encoder normalized by the
+        statistics of all of them, so that it leaves no seams. Blank tiles do not count.
+
+        The tiles are read six times, one at a time (with encoder_norm "running" or "none" twice); those of an iterator
+        are held in memory.
+
+        Raises NotEnoughTissueError if every tile is blank.
+        """
+        weights, held = gray_weights_of(self.gray), list(tiles) if isinstance(tiles, Iterator) else tiles
+        kept = [not is_blank(ColorHistogram.of(tile), self.min_tissue) for tile in iterate(held)]
+        if not any(kept):
+            raise NotEnoughTissueError("every tile is blank; pass tiles with tissue")
+
+        def grays() -> Iterator[Tensor]:
+            for tile in compress(iterate(held), kept):
+                yield image_gray(tile, check_image(tile), weights).to(self.device, torch.float32) / 255
+
+        with torch.inference_mode():
+            total = sum(self.net.predictor.numbers(gray)[0].double() for gray in grays())
+            numbers, n = (total / sum(kept)).float(), self.net.bases
+            table = self.net.table(Fusion(numbers[: 9 * n].reshape(3, 3 * n), numbers[9 * n :]))
+        encoder = self.net.encoder
+        if encoder.norm == "instance":
+            encoder = with_fixed_statistics(encoder, grays)
+            encoder.norm = "running"
+        return ContextMap(table, encoder, weights, self.inference)
 
     def _parameters(self) -> dict[str, Any]:
         gray = self.gray if isinstance(self.gray, str) else list(self.gray)
