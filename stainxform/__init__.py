@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from stainxform.normalizers.stainlut import StainLUT
     from stainxform.normalizers.stainnet import StainNet
     from stainxform.normalizers.vahadane import Vahadane
+    from stainxform.pipeline.estimate import slide_map
     from stainxform.pipeline.many import normalize_slides
     from stainxform.references import complement_stains, match_stains, reference_stains
     from stainxform.slides.open import open_slide
@@ -73,6 +74,7 @@ _LAZY = {
     "register": "normalizers.registry:register",
     "separate_stains": "stain_tools:separate_stains",
     "set_threads": "native:set_threads",
+    "slide_map": "pipeline.estimate:slide_map",
     "tissue_mask": "tissue:tissue_mask",
     "write_cube": "lut3d:write_cube",
 }
@@ -112,6 +114,7 @@ __all__ = [
     "register",
     "separate_stains",
     "set_threads",
+    "slide_map",
     "tissue_mask",
     "write_cube",
 ]

@@ -46,6 +46,7 @@ NAMES = [
     "register",
     "separate_stains",
     "set_threads",
+    "slide_map",
     "tissue_mask",
     "write_cube",
 ]

@@ -31,6 +31,7 @@ from stainxform.pipeline import ModelFile, Pyramid, TissueTiles, Work, plan_slid
 from stainxform.pipeline.one import slide_map  # noqa: E402
 from stainxform.pipeline.tiles import mapped_tiles  # noqa: E402
 from stainxform.slides import PyramidOptions  # noqa: E402
+from stainxform.slides.sampling import tissue_places  # noqa: E402
 
 ROOT = Path(sx.__file__).parents[1]
 WSI = Path(__file__).parents[2] / "shared" / "data" / "wsi"
@@ -542,7 +543,7 @@ def test_the_slide_command_writes_tiles_too(model, tmp_path):
 def test_batches_on_a_device_give_the_same_tiles(model, folder):
     device = pytest.importorskip("torch").device("cpu")  # not "cpu": tensors all the way, as on a GPU
     with sx.open_slide(folder / "one.tif") as found:
-        image_map, places = slide_map(sx.load(model), found), TissueTiles(size=64)._places(found)
+        image_map, places = slide_map(sx.load(model), found), tissue_places(found, 64)
         tiles = list(mapped_tiles(found, places, image_map, device=device))
         assert tiles
         for tile, (y, x) in zip(tiles, places.corners, strict=True):
@@ -564,7 +565,7 @@ class Brightest(ImageMap):
 
 def test_tiles_are_parts_of_the_mapped_level_whatever_the_map_looks_at(folder):
     with sx.open_slide(folder / "one.tif") as found:
-        places = TissueTiles(size=50, level=1)._places(found)
+        places = tissue_places(found, 50, level=1)
         height, width = found.levels[1].shape
         whole = Brightest()(found.read(1, 0, 0, width, height))
         tiles = list(mapped_tiles(found, places, Brightest(), threads=2))

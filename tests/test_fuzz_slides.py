@@ -11,8 +11,8 @@ pytest.importorskip("tifffile")
 pytest.importorskip("imagecodecs")
 
 ROOT = Path(__file__).parents[1]
-FOUND = [91]
-"""Cases that once did harm."""
+FOUND = [("91", "auto"), ("17", "openslide"), ("33", "openslide"), ("117", "openslide")]
+"""Cases that once did harm, and the reader."""
 
 
 def fuzz(*arguments):
@@ -30,6 +30,8 @@ def test_mutated_slides_are_normalized_or_refused(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", FOUND)
-def test_what_was_found_stays_fixed(case, tmp_path):
-    fuzz("--first", str(case), "--cases", "1")
+@pytest.mark.parametrize(("case", "reader"), FOUND)
+def test_what_was_found_stays_fixed(case, reader):
+    if reader != "auto":
+        pytest.importorskip(reader)
+    fuzz("--first", case, "--cases", "1", "--reader", reader)

@@ -4,9 +4,9 @@ import pickle
 
 import numpy as np
 import pytest
+import slide_files
 from typer.testing import CliRunner
 
-import slide_files
 import stainxform as sx
 from stainxform.cli.app import app
 from stainxform.errors import InvalidImageError, NotEnoughTissueError, ParameterError, StainXformWarning
@@ -81,7 +81,9 @@ def test_open_slides_serve_and_files_can_be_pickled(folder):
     np.testing.assert_array_equal(from_open, np.stack(from_file[:]))
 
 
-@pytest.mark.parametrize("wrong", [{"size": 0}, {"per_slide": 0}, {"mpp": -1.0}, {"mpp": 1, "level": 0}, {"min_tissue": 2}])
+@pytest.mark.parametrize(
+    "wrong", [{"size": 0}, {"per_slide": 0}, {"mpp": -1.0}, {"mpp": 1, "level": 0}, {"min_tissue": 2}]
+)
 def test_values_that_make_no_sense_are_refused(folder, wrong):
     with pytest.raises(ParameterError):
         SlideTiles(folder / "good", **wrong)
@@ -125,6 +127,8 @@ def test_the_command_fits_on_slides(folder, tmp_path):
     assert result.exit_code == 0, result.output
     assert "fitted macenko on 6 of 6 tiles" in result.output
     assert sx.load(model).info.tiles == 6
-    result = CliRunner().invoke(app, ["fit", str(folder / "good"), "-o", str(tmp_path / "b.safetensors"), "--size", "64"])
+    result = CliRunner().invoke(
+        app, ["fit", str(folder / "good"), "-o", str(tmp_path / "b.safetensors"), "--size", "64"]
+    )
     assert result.exit_code == 1
     assert "--size is for slides" in result.output

@@ -6,6 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import stainxform as sx
+from stainxform import native
 from stainxform.errors import NotEnoughTissueError, ParameterError
 from stainxform.maps import TileMap
 from stainxform.nets.stainlut import StainLUTNet
@@ -16,6 +18,22 @@ from stainxform.tiling import apply_in_tiles
 
 def image_of(height, width, seed=0):
     return np.random.default_rng(seed).integers(30, 210, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("method", sorted(sx.methods()))
+def test_every_method_has_one_map_for_a_slide_that_leaves_no_seams(normalizers, tiles, method):
+    _, theirs = tiles
+    image_map = normalizers[method].map_for_tiles(theirs)
+    whole = image_map(theirs[0])
+    exact = method != "staingan" and native.active()
+
+    @settings(max_examples=6, deadline=None)
+    @given(tile=st.integers(1, 90))
+    def law(tile):
+        parts = apply_in_tiles(image_map, theirs[0], max(tile, 12) if not exact else tile)
+        np.testing.assert_allclose(parts.astype(int), whole, atol=0 if exact else 1)
+
+    law()
 
 
 @pytest.fixture(scope="module", params=["instance", "running", "none"])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from stainxform.errors import NotEnoughTissueError
 from stainxform.maps import ImageMap
 from stainxform.normalizers.base import Normalizer
 from stainxform.slides import Slide
 from stainxform.slides.sampling import SIDE, TILES, SlideTiles
+
+LEAST_SIDE = 32
+"""Smaller tiles than this are not tried."""
 
 
 def slide_map(
@@ -18,12 +22,18 @@ def slide_map(
     normalizer : a fitted normalizer.
     slide : an open slide.
     tiles : at most so many tissue tiles are drawn to estimate it from; memory does not depend on them.
-    size : side of these tiles in pixels.
+    size : side of these tiles in pixels; half of it, and so on, where no whole tile holds enough tissue.
     level : which level they are read from. Networks expect the resolution that they were trained on.
     seed : same seed, same tiles.
 
     Raises NotEnoughTissueError for a slide without tissue.
     """
-    while size > min(slide.levels[level].shape) and size > 1:
-        size //= 2
-    return normalizer.map_for_tiles(SlideTiles(slide, per_slide=tiles, size=size, level=level, seed=seed))
+    while True:
+        try:
+            sample = SlideTiles(slide, per_slide=tiles, size=size, level=level, seed=seed)
+        except NotEnoughTissueError:
+            if size < 2 * LEAST_SIDE:
+                raise
+            size //= 2
+            continue
+        return normalizer.map_for_tiles(sample)

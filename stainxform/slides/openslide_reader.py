@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stainxform._optional import require
-from stainxform.errors import SlideError, UnsupportedSlideError
+from stainxform.errors import MissingDependencyError, SlideError, UnsupportedSlideError
 from stainxform.slides.base import Box, Level, Slide
-from stainxform.slides.tiff_index import MAX_TILE
+from stainxform.slides.tiff_index import MAX_TILE, TiffIndex
 
 EXACT = 1 / 2048
 """OpenSlide takes places in pixels of level 0 and interpolates where they fall between the pixels of a level; below
@@ -39,6 +40,7 @@ class OpenslideSlide(Slide):
 
     def __init__(self, path: Path):
         self._openslide = require("openslide", "slides")
+        _check_tiff(path)
         self._lock = threading.Lock()
         self._slide = self._open(path)
         properties = self._slide.properties
@@ -106,6 +108,12 @@ class OpenslideSlide(Slide):
 
     def _close(self) -> None:
         self._slide.close()
+
+
+def _check_tiff(path: Path) -> None:
+    """OpenSlide ends the process where a TIFF file claims tiles, or tags, of more bytes than there is memory."""
+    with suppress(UnsupportedSlideError, MissingDependencyError):
+        TiffIndex(path).close()
 
 
 def _exact_place(place: int, downsample: float) -> int:
