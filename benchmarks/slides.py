@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,6 +29,7 @@ import numpy as np
 from pages import cpu_name, write_between_marks
 
 import stainxform as sx
+from stainxform._optional import use_torch_threads
 from stainxform.samples import pair
 from stainxform.slides import Level, PyramidOptions, Slide, write_slide
 
@@ -98,6 +100,20 @@ def written(source: Path, target: Path, folder: Path, threads: int, method: str 
         start(write_slide)(slide, target, image_map, threads=threads, fingerprint=f"{source.name}, {method}", **more)
 
 
+def normalized(source: Path, target: Path, folder: Path, threads: int, method: str) -> None:
+    """By us, all of it: the map of the slide is estimated from a sample of its tissue, then the slide is written."""
+    normalizer = sx.load(folder / f"{method}.safetensors")
+    use_torch_threads(threads)
+
+    def work() -> None:
+        with sx.open_slide(source, "tifffile") as slide:
+            image_map = sx.slide_map(normalizer, slide)
+            use_torch_threads(1)
+            write_slide(slide, target, image_map, threads=threads, fingerprint=f"{source.name}, {method}")
+
+    start(work)()
+
+
 def by_vips(source: Path, target: Path, folder: Path, threads: int, table: bool) -> None:
     """By libvips, which has no stain maps: a table for each channel stands in for one."""
     import pyvips
@@ -116,16 +132,27 @@ def by_vips(source: Path, target: Path, folder: Path, threads: int, table: bool)
     start(save)()
 
 
+METHODS: dict[str, dict[str, Any]] = {
+    "reinhard": {},
+    "macenko": {},
+    "ramakrishnan": {},
+    "colornormnet": {"steps": 60, "batch": 4, "device": "cpu", "progress": False},
+    "stainlut": {"steps": 60, "inference": "fast", "device": "cpu", "progress": False},
+}
+"""With settings of their fits: how long a map takes does not depend on how long its network was trained."""
+
+WHOLE = ("macenko", "ramakrishnan", "colornormnet", "stainlut")
+
 JOBS: dict[str, Callable[[Path, Path, Path, int], None]] = {
     "no map": lambda *place: written(*place, None),
     "reinhard": lambda *place: written(*place, "reinhard"),
     "macenko": lambda *place: written(*place, "macenko"),
     "macenko, background kept": lambda *place: written(*place, "macenko", background="keep"),
     "macenko, resumed": lambda *place: written(*place, "macenko", resume=True),
+    **{f"{method}, estimated too": partial(normalized, method=method) for method in WHOLE},
     "pyvips, no map": lambda *place: by_vips(*place, table=False),
     "pyvips, 3 tables": lambda *place: by_vips(*place, table=True),
 }
-METHODS = ("reinhard", "macenko")
 HIDDEN = "macenko, resumed"
 
 
@@ -193,8 +220,9 @@ def prepare(folder: Path, side: int, base: Path | None) -> dict[str, Path]:
     piece = piece_of(base)
     np.save(folder / "piece.npy", piece)
     target = pair(2, (512, 512), seed=9)[1][0]
-    for method in METHODS:
-        sx.fit_center([target], method).save(folder / f"{method}.safetensors")
+    for method, settings in METHODS.items():
+        if not (folder / f"{method}.safetensors").exists():
+            sx.fit_center([target], method, **settings).save(folder / f"{method}.safetensors")
     slides = {name: folder / f"{name}_{side}{'_' + base.stem if base else ''}.tif" for name in SLIDES}
     for name, path in slides.items():
         if not path.exists():
@@ -227,6 +255,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--side", type=int, default=32768, help="of the slides, in pixels")
     parser.add_argument("--base", type=Path, help="slide that the tissue is taken from; default: synthetic")
     parser.add_argument("--slides", nargs="+", choices=SLIDES, default=list(SLIDES))
+    parser.add_argument("--jobs", nargs="+", help="some of them; no map is always one", choices=[*JOBS], metavar="JOB")
     parser.add_argument("--rounds", type=int, default=3, help="0: only the kills")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--kills", type=int, default=20, help="times that a job is killed and resumed")
@@ -237,7 +266,8 @@ def main(arguments: list[str] | None = None) -> None:
         JOBS[job](Path(source), Path(target), Path(folder), int(threads))
         return
     slides = prepare(options.output, options.side, options.base)
-    jobs = [job for job in JOBS if job != HIDDEN and (not job.startswith("pyvips") or _has_vips())]
+    chosen = {"no map", *options.jobs} if options.jobs else set(JOBS)
+    jobs = [job for job in JOBS if job in chosen - {HIDDEN} and (not job.startswith("pyvips") or _has_vips())]
     outcomes: dict[tuple[str, str], list[Outcome]] = {(slide, job): [] for slide in options.slides for job in jobs}
     target = options.output / "written.tif"
     for _ in range(options.rounds):

@@ -38,6 +38,8 @@ def center_files(tmp_path_factory):
         for model in (name, "stainlut"):
             fitted.save(folder / f"{model}.safetensors")
         fitting(folder / name, "macenko").save(folder / f"macenko{name.removeprefix('center')}.safetensors")
+    (folder / "slides").mkdir()
+    slide_files.write(folder / "slides" / "one.tif", slide_files.tissue(300, 600))
     for copy in ("slide_17", "train"):
         (folder / copy).symlink_to(folder / "center_b")
     slide_files.write(folder / "slide.svs", np.tile(slide_files.tissue(520, 940), (10, 10, 1)), levels=4)
@@ -50,7 +52,7 @@ def write(path, tile):
     Image.fromarray(tile).save(path)
 
 
-def fitting(images, method="stainlut", **settings):
+def fitting(images=None, method="stainlut", **settings):
     """``fit_center`` of few steps."""
     quick = {name: value for name, value in TINY.get(method, {}).items() if name not in settings or name == "steps"}
     settings = {name: value for name, value in settings.items() if name != "steps" and name not in quick}
@@ -100,6 +102,11 @@ def importable(package):
 
 
 PAGE_NAMES = {
+    "evaluate.md": lambda names: {
+        "slides_of_a": [0, 1, 1], "slides_of_b": [0, 1, 1], "patients": [0, 0, 1],
+        "masks": [(names["labels"][i] == 0, names["labels"][i] < 2) for i in range(3)],
+    },
+    "testing.md": lambda names: {"MyTransform": sx.Macenko},
     "deployment.md": lambda names: {
         "images": torch.from_numpy(names["images"]).movedim(-1, 1) / 255, "center": fitting("center_a", "macenko"),
     },
