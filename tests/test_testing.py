@@ -164,6 +164,7 @@ BROKEN = {
     "remembers": (Remembers(), "is_deterministic", "called again", {}),
     "raw memory": (ReadsRawMemory(), "memory_does_not_matter", "transposed memory", {}),
     "batches": (MixesBatches(), "batch_equals_loop", "image 0 of a batch", {"layouts": ("NHWC",)}),
+    "pooled statistics": (LooksAround(), "batch_equals_loop", "of a batch", {"layouts": ("NHWC",)}),
     "lambda": (CannotBePickled(), "can_be_pickled", "cannot be pickled", {}),
     "state": (IsPickledWrongly(), "can_be_pickled", "a pickled copy", {}),
     "buffer": (UsesOneBuffer(), "threads_may_share", "in a thread", {}),
