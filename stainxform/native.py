@@ -14,16 +14,23 @@ import importlib.util
 import math
 import multiprocessing
 import os
+import sys
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from ctypes import POINTER, Structure, byref, c_char_p, c_float, c_int32, c_int64, c_void_p
 from functools import lru_cache
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
 
 from stainxform.errors import ParameterError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 PIXELS_PER_THREAD = 1 << 19
 """A thread costs as much as this many pixels of the fastest kernel."""
@@ -166,6 +173,29 @@ def threads_for(pixels: int) -> int:
     if getattr(_alone, "on", False):
         return 1
     return max(1, min(_threads or _default_threads(os.getpid()), pixels // PIXELS_PER_THREAD))
+
+
+def each_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Results of a function that computes on one thread, in the order of the items, on as many threads as are allowed.
+
+    For what does not split an item over threads itself, such as a network. Items are taken as they are needed.
+    """
+    threads = threads_for(sys.maxsize)
+
+    def alone(item: Item) -> Result:
+        with one_thread():
+            return function(item)
+
+    if threads == 1:
+        yield from map(alone, items)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        rest = iter(items)
+        ahead = deque(pool.submit(alone, item) for item in islice(rest, 2 * threads))
+        while ahead:
+            result = ahead.popleft().result()
+            ahead.extend(pool.submit(alone, item) for item in islice(rest, 1))
+            yield result
 
 
 @lru_cache(maxsize=1)

@@ -404,3 +404,24 @@ def test_the_environment_chooses_the_kernels():
 def test_threads_are_whole_numbers(threads):
     with pytest.raises(ParameterError, match="threads must be a whole number"):
         native.set_threads(threads)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_results_come_in_order_whatever_the_threads_and_items_are_taken_as_needed(threads):
+    taken = []
+
+    def items():
+        for number in range(20):
+            taken.append(number)
+            yield number
+
+    native.set_threads(threads)
+    try:
+        results = native.each_in_order(lambda number: (number, native.threads_for(1 << 30)), items())
+        assert next(results) == (0, 1)
+        assert len(taken) <= 2 * threads + 1
+        assert [number for number, _ in results] == list(range(1, 20))
+        with pytest.raises(ZeroDivisionError):
+            list(native.each_in_order(lambda number: 1 / number, items()))
+    finally:
+        native.set_threads(0)

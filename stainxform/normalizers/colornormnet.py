@@ -18,6 +18,7 @@ from stainxform.errors import NotEnoughTissueError, ParameterError
 from stainxform.histogram import ColorHistogram
 from stainxform.images import Image, ImageSpec, ValueRange, as_numpy, check_image, read_planes
 from stainxform.maps import ChannelAffineMap
+from stainxform.native import each_in_order
 from stainxform.nets.colornormnet import ColorNormNetwork
 from stainxform.normalizers.network import NetworkNormalizer, load_weights
 from stainxform.sources import as_tiles, iterate
@@ -135,7 +136,7 @@ class ColorNormNet(NetworkNormalizer):
 
         Raises NotEnoughTissueError if there is none.
         """
-        sums = [self._sum(tile, check_image(tile)) for tile in iterate(tiles)]
+        sums = list(each_in_order(lambda tile: self._sum(tile, check_image(tile)), iterate(tiles)))
         return _shift(_mean(sum((total for total, _ in sums), np.zeros(2)), sum(pixels for _, pixels in sums)))
 
     def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ChannelAffineMap:
