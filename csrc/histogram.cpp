@@ -92,11 +92,16 @@ class Counters : public Table<uint8_t> {
         for (int p = 0; p < PAGES; p++) {
             if (!other.touched[p]) continue;
             touched[p] = 1;
-            for (int i = p * PAGE; i < (p + 1) * PAGE; i++) {
-                const int sum = numbers[i] + other.numbers[i];
-                other.numbers[i] = 0;
-                numbers[i] = (uint8_t)(sum > 255 ? sum - 255 : sum);
-                if (sum > 255) full.push_back((uint32_t)i);
+            for (int line = p * PAGE; line < (p + 1) * PAGE; line += 8) {
+                uint64_t any;
+                std::memcpy(&any, other.numbers + line, 8);
+                if (!any) continue;
+                for (int i = line; i < line + 8; i++) {
+                    const int sum = numbers[i] + other.numbers[i];
+                    numbers[i] = (uint8_t)(sum > 255 ? sum - 255 : sum);
+                    if (sum > 255) full.push_back((uint32_t)i);
+                }
+                std::memset(other.numbers + line, 0, 8);
             }
         }
         full.insert(full.end(), other.full.begin(), other.full.end());

@@ -7,7 +7,7 @@ import numpy as np
 from stainxform import kernels, native
 from stainxform.errors import NotEnoughTissueError
 from stainxform.references import match_stains, reference_stains, stain_angles
-from stainxform.separation import COLLINEAR, inverse_determinant, lasso_pair
+from stainxform.separation import COLLINEAR, lasso_pair
 from stainxform.tissue import MIN_TISSUE_PIXELS
 
 MIN_ATOM_ANGLE = 3.0

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from unittest import mock
 
 import numpy as np
@@ -317,7 +318,7 @@ def test_steps_of_the_factorization_agree_with_numpy(variant, image, penalty, st
 @given(image=images, seed=st.integers(0, 9), widths=st.lists(st.integers(1, 64), max_size=2))
 def test_a_network_is_the_plain_one_bit_for_bit(variant, image, seed, widths):
     rng, widths = np.random.default_rng(seed), [3, *widths, 3]
-    layers = [(rng.normal(0, 0.5, (b, a)), rng.normal(0, 0.1, b)) for a, b in zip(widths, widths[1:])]
+    layers = [(rng.normal(0, 0.5, (b, a)), rng.normal(0, 0.1, b)) for a, b in pairwise(widths)]
     planes = np.moveaxis(image / 255.0, -1, 0)
     found = PointwiseNetMap(tuple(layers)).evaluate(planes)
     with native.using("off"):

@@ -69,7 +69,8 @@ class NetworkKernel:
     @cached_property
     def _kept(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         widths = np.array([3, *(len(weight) for weight, _ in self.layers)], np.int32)
-        return widths, *(np.concatenate([layer[k].ravel() for layer in self.layers]) for k in (0, 1))
+        weights, biases = (np.concatenate([layer[k].ravel() for layer in self.layers]) for k in (0, 1))
+        return widths, weights, biases
 
     def __call__(self, colors: np.ndarray) -> np.ndarray:
         """Colors ``(3, K)`` in [0, 1] to float64 ``(3, K)``."""
