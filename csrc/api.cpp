@@ -70,18 +70,9 @@ const Level* best() {
 const Level* level = best();
 const sx::Kernels* selected = level->kernels;
 
-// Rows that follow each other without a gap are one long row: blocks then are full.
-SxView joined(SxView view) {
-    if (view.row_stride == view.columns * view.column_stride) {
-        view.columns *= view.rows;
-        view.rows = 1;
-    }
-    return view;
-}
-
 template <class F>
 int32_t run(const SxView& src, const SxView& dst, int32_t threads, F kernel) {
-    SxView from = joined(src), to = joined(dst);
+    SxView from = sx::joined(src), to = sx::joined(dst);
     if (from.rows != to.rows) from = src, to = dst;
     sx::split(sx::blocks_of(from), threads, [&](int, int64_t first, int64_t last) { kernel(from, to, first, last); });
     return 0;
@@ -93,6 +84,16 @@ namespace sx {
 const Kernels& current() { return *selected; }
 
 int64_t blocks_of(const SxView& image) { return image.rows * ((image.columns + BLOCK - 1) / BLOCK); }
+
+// Rows that follow each other without a gap are one long row: blocks then are full.
+SxView joined(SxView view) {
+    if (view.row_stride == view.columns * view.column_stride) {
+        view.columns *= view.rows;
+        view.rows = 1;
+    }
+    return view;
+}
+
 const EncoderRows* encoder_rows(bool fast) { return fast ? level->fast : level->exact; }
 }  // namespace sx
 
@@ -120,8 +121,13 @@ SX_MAP(sx_mixture_map, MixtureMap, mixture)
 SX_MAP(sx_stain_map, StainMap, stains)
 SX_MAP(sx_lab_map, LabMap, lab)
 SX_MAP(sx_hsv_map, HsvMap, hsv)
+SX_MAP(sx_curves, CurveMap, curves)
 SX_MAP(sx_lut3d, Lut3D, lut3d)
 SX_MAP(sx_lut4d, Lut4D, lut4d)
+
+void sx_network(const double* colors, int64_t n, const sx::Network* net, double* out, int32_t threads) {
+    sx::split(n, threads, [=](int, int64_t first, int64_t last) { selected->network(colors, n, first, last, *net, out); });
+}
 
 int32_t sx_gray_lut(const SxView* dst, const sx::GrayLut* lut, int32_t threads) {
     return run(*dst, *dst, threads, [=](const SxView&, const SxView& to, int64_t first, int64_t last) {
@@ -149,11 +155,6 @@ void sx_lab_of_levels(const uint8_t* levels, int64_t n, const double* linear, co
 
 void sx_moments(const double* planes, const int64_t* counts, int64_t n, const double* about, double* out) {
     selected->moments(planes, counts, n, about, out);
-}
-
-void sx_lasso_moments(const double* od, const double* weights, int64_t n, const double* stains, double penalty,
-                      double determinant, double* out) {
-    selected->lasso_moments(od, weights, n, stains, penalty, determinant, out);
 }
 
 void sx_lasso(const double* od, int64_t n, const double* stains, double penalty, double determinant, double* out) {

@@ -19,6 +19,8 @@ SX_API int32_t sx_mixture_map(const SxView* src, const SxView* dst, const sx::Mi
 SX_API int32_t sx_stain_map(const SxView* src, const SxView* dst, const sx::StainMap* map, int32_t threads);
 SX_API int32_t sx_lab_map(const SxView* src, const SxView* dst, const sx::LabMap* map, int32_t threads);
 SX_API int32_t sx_hsv_map(const SxView* src, const SxView* dst, const sx::HsvMap* map, int32_t threads);
+SX_API int32_t sx_curves(const SxView* src, const SxView* dst, const sx::CurveMap* map, int32_t threads);
+SX_API void sx_network(const double* colors, int64_t n, const sx::Network* net, double* out, int32_t threads);
 SX_API int32_t sx_lut3d(const SxView* src, const SxView* dst, const sx::Lut3D* lut, int32_t threads);
 SX_API int32_t sx_lut4d(const SxView* src, const SxView* dst, const sx::Lut4D* lut, int32_t threads);
 SX_API int32_t sx_gray_lut(const SxView* dst, const sx::GrayLut* lut, int32_t threads);
@@ -42,9 +44,11 @@ SX_API void sx_level_amount_percentiles(const sx::Colors* colors, const sx::Sepa
 SX_API void sx_lab_of_levels(const uint8_t* levels, int64_t n, const double* linear, const double* xyz_from_rgb,
                              double* out);
 SX_API void sx_moments(const double* planes, const int64_t* counts, int64_t n, const double* about, double* out);
-SX_API void sx_lasso_moments(const double* od, const double* weights, int64_t n, const double* stains, double penalty,
-                             double determinant, double* out);
+// Atoms (2, 3) at the minimum next to those given, and the mean amount of each (2).
+SX_API void sx_factorize(const double* od, const double* weights, int64_t n, const sx::Factorization* how, double* atoms,
+                         double* mean);
 SX_API void sx_lasso(const double* od, int64_t n, const double* stains, double penalty, double determinant, double* out);
+SX_API void sx_channel_counts(const uint8_t* levels, const int64_t* counts, int64_t n, int64_t* out);
 SX_API int64_t sx_count_between(const uint8_t* levels, const int64_t* counts, int64_t n, int32_t least_bound,
                                 int32_t most_bound);
 SX_API int64_t sx_sum(const SxView* image, int32_t threads);

@@ -1,63 +1,34 @@
 // Color maps: one pass over the pixels. Loops over a block of planes, free of branches, so that any compiler vectorizes them. Included by each variant of kernels.cpp.
 #pragma once
 #include "pixels.h"
+#include "wide.h"
 
 namespace {
 
 inline float to_light(float density, float gain, float shift) { return gain * exp2_f(-density) + shift; }
 
-#if defined(__AVX512F__) && defined(__AVX512DQ__)
-// Bytes to bytes without a stop in memory, with the exponent instructions of AVX-512. The polynomials are shorter than
-// those of floats need to be: 4e-6 of the light is a thousandth of a level.
-inline __m512 log2_of_bytes(__m512 x) {
-    const __m512 mantissa = _mm512_getmant_ps(x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_src), one = _mm512_set1_ps(1.0f);
-    __m512 e = _mm512_getexp_ps(x);
-    e = _mm512_mask_add_ps(e, _mm512_cmp_ps_mask(mantissa, one, _CMP_LT_OQ), e, one);
-    const __m512 m = _mm512_sub_ps(mantissa, one);
-    __m512 p = _mm512_set1_ps(-0.146012828f);
-    const float rest[] = {0.293139458f, -0.370943218f, 0.481586546f, -0.721099913f, 1.44268322f};
-    for (const float c : rest) p = _mm512_fmadd_ps(p, m, _mm512_set1_ps(c));
-    return _mm512_fmadd_ps(p, m, e);
-}
-
-inline __m512 exp2_to_bytes(__m512 x) {
-    x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(-126.0f)), _mm512_set1_ps(126.0f));
-    const __m512 r = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF);
-    __m512 p = _mm512_set1_ps(0.0136976568f);
-    const float rest[] = {0.0516903736f, 0.241638437f, 0.692966104f, 1.0000037f};
-    for (const float c : rest) p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c));
-    return _mm512_scalef_ps(p, x);
-}
-
-void density_of_bytes(const SxView& src, const SxView& dst, const sx::DensityMap& m, int64_t first, int64_t last) {
+#if defined(SX_WIDE)
+// Bytes to bytes without a stop in memory; ``combine`` takes logarithms of light, densities with the opposite sign, to those
+// of the result.
+template <class F>
+void bytes_to_bytes(const SxView& src, const SxView& dst, const sx::Density& from, const sx::Light& to, int64_t first,
+                    int64_t last, F combine) {
     Levels in, out;
-    __m512 scale[3], offset[3], gain[3], shift[3], bias[3], matrix[9];
+    Wide scale[3], offset[3], gain[3], shift[3];
     for (int c = 0; c < 3; c++) {
-        scale[c] = _mm512_set1_ps(m.from.scale[c] / 255.0f), offset[c] = _mm512_set1_ps(m.from.offset[c]);
-        gain[c] = _mm512_set1_ps(m.to.gain[c] * 255.0f), shift[c] = _mm512_set1_ps(m.to.shift[c] * 255.0f);
-        bias[c] = _mm512_set1_ps(-m.bias[c]);
+        scale[c] = wide(from.scale[c] / 255.0f), offset[c] = wide(from.offset[c]);
+        gain[c] = wide(to.gain[c] * 255.0f), shift[c] = wide(to.shift[c] * 255.0f);
     }
-    for (int k = 0; k < 9; k++) matrix[k] = _mm512_set1_ps(m.matrix[k]);
-    const __m512 lowest = _mm512_set1_ps(m.from.lowest * 255.0f), ceiling = _mm512_set1_ps(-m.from.floor);
+    const Wide lowest = wide(from.lowest * 255.0f), ceiling = wide(-from.floor);
     for (int64_t block = first; block < last; block++) {
         const Span at = span_of(src, block);
         read_levels(src, at, in);
-        for (int i = 0; i < at.padded; i += 16) {
-            __m512 light[3];  // logarithms: densities with the opposite sign
-            for (int c = 0; c < 3; c++) {
-                const __m128i bytes = _mm_load_si128((const __m128i*)(in.c[c] + i));
-                const __m512 level = _mm512_max_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)), lowest);
-                light[c] = _mm512_min_ps(log2_of_bytes(_mm512_fmadd_ps(level, scale[c], offset[c])), ceiling);
-            }
-            for (int c = 0; c < 3; c++) {
-                __m512 sum = _mm512_fmadd_ps(matrix[3 * c], light[0], bias[c]);
-                sum = _mm512_fmadd_ps(matrix[3 * c + 1], light[1], sum);
-                sum = _mm512_fmadd_ps(matrix[3 * c + 2], light[2], sum);
-                const __m512 level = _mm512_fmadd_ps(exp2_to_bytes(sum), gain[c], shift[c]);
-                const __m512 clipped = _mm512_min_ps(_mm512_max_ps(level, _mm512_setzero_ps()), _mm512_set1_ps(255.0f));
-                const __m512i rounded = _mm512_cvtps_epi32(clipped);
-                _mm_store_si128((__m128i*)(out.c[c] + i), _mm512_cvtepi32_epi8(rounded));
-            }
+        for (int i = 0; i < at.padded; i += WIDE) {
+            Wide light[3];
+            for (int c = 0; c < 3; c++)
+                light[c] = smaller(log2_of_bytes(larger(wide_levels(in.c[c] + i), lowest) * scale[c] + offset[c]), ceiling);
+            combine(light);
+            for (int c = 0; c < 3; c++) store_levels(out.c[c] + i, exp2_to_bytes(light[c]) * gain[c] + shift[c]);
         }
         write_levels(dst, at, out);
     }
@@ -65,11 +36,18 @@ void density_of_bytes(const SxView& src, const SxView& dst, const sx::DensityMap
 #endif
 
 void density(const SxView& src, const SxView& dst, const sx::DensityMap& map, int64_t first, int64_t last) {
-#if defined(__AVX512F__) && defined(__AVX512DQ__)
-    if (src.type == SX_UINT8 && dst.type == SX_UINT8) return density_of_bytes(src, dst, map, first, last);
+    const sx::DensityMap m = map;
+#if defined(SX_WIDE)
+    if (src.type == SX_UINT8 && dst.type == SX_UINT8) {
+        const Wide3x3 matrix(m.matrix);
+        const Wide bias[3] = {wide(m.bias[0]), wide(m.bias[1]), wide(m.bias[2])};
+        return bytes_to_bytes(src, dst, m.from, m.to, first, last, [&](Wide* light) {
+            matrix.times(light);
+            for (int c = 0; c < 3; c++) light[c] = light[c] - bias[c];
+        });
+    }
 #endif
     Planes x;
-    const sx::DensityMap m = map;
     for (int64_t block = first; block < last; block++) {
         const Span at = span_of(src, block);
         read_density(src, at, m.from, x);
@@ -85,8 +63,20 @@ void density(const SxView& src, const SxView& dst, const sx::DensityMap& map, in
 }
 
 void mixture(const SxView& src, const SxView& dst, const sx::MixtureMap& map, int64_t first, int64_t last) {
-    Planes x;
     const sx::MixtureMap m = map;
+#if defined(SX_WIDE)
+    if (src.type == SX_UINT8 && dst.type == SX_UINT8) {
+        const Wide3x3 separate(m.separate), recombine(m.recombine);
+        const Wide bias[3] = {wide(m.bias[0]), wide(m.bias[1]), wide(m.bias[2])};
+        return bytes_to_bytes(src, dst, m.from, m.to, first, last, [&](Wide* light) {
+            separate.times(light);
+            for (int c = 0; c < 3; c++) light[c] = smaller(light[c], Wide{});
+            recombine.times(light);
+            for (int c = 0; c < 3; c++) light[c] = light[c] - bias[c];
+        });
+    }
+#endif
+    Planes x;
     for (int64_t block = first; block < last; block++) {
         const Span at = span_of(src, block);
         read_density(src, at, m.from, x);
@@ -112,17 +102,28 @@ struct Amounts {
 // Amounts a >= 0 of two unit stains s, t that minimize 1/2 |v - a_1 s - a_2 t|^2 + penalty (a_1 + a_2): closed form.
 template <class T>
 inline Amounts<T> lasso_of(T x, T y, T z, const T* s, const T* t, T penalty, T cosine, T determinant) {
-    const T one = s[0] * x + s[1] * y + s[2] * z - penalty, two = t[0] * x + t[1] * y + t[2] * z - penalty;
-    const T alone_one = one > 0 ? one : (T)0, alone_two = two > 0 ? two : (T)0;
-    const bool only_one = two - cosine * alone_one <= 0, only_two = one - cosine * alone_two <= 0;
+    const T none = T{}, one = s[0] * x + s[1] * y + s[2] * z - penalty, two = t[0] * x + t[1] * y + t[2] * z - penalty;
+    const T alone_one = one > none ? one : none, alone_two = two > none ? two : none;
+    const auto only_one = two - cosine * alone_one <= none, only_two = one - cosine * alone_two <= none;
     const T both_one = (one - cosine * two) * determinant, both_two = (two - cosine * one) * determinant;
-    const T first = only_two ? (T)0 : both_one, second = only_two ? alone_two : both_two;
-    return {only_one ? alone_one : first, only_one ? (T)0 : second};
+    const T first = only_two ? none : both_one, second = only_two ? alone_two : both_two;
+    return {only_one ? alone_one : first, only_one ? none : second};
 }
 
 void stains(const SxView& src, const SxView& dst, const sx::StainMap& map, int64_t first, int64_t last) {
-    Planes x;
     const sx::StainMap m = map;
+#if defined(SX_WIDE)
+    if (src.type == SX_UINT8 && dst.type == SX_UINT8) {
+        Wide stain[6], to[6];
+        for (int k = 0; k < 6; k++) stain[k] = wide(-m.stains[k]), to[k] = wide(-m.recombine[k]);
+        const Wide penalty = wide(m.penalty), cosine = wide(m.cosine), determinant = wide(m.determinant);
+        return bytes_to_bytes(src, dst, m.from, m.to, first, last, [&](Wide* light) {
+            const auto a = lasso_of(light[0], light[1], light[2], stain, stain + 3, penalty, cosine, determinant);
+            for (int c = 0; c < 3; c++) light[c] = to[2 * c] * a.one + to[2 * c + 1] * a.two;
+        });
+    }
+#endif
+    Planes x;
     for (int64_t block = first; block < last; block++) {
         const Span at = span_of(src, block);
         read_density(src, at, m.from, x);

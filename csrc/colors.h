@@ -140,6 +140,21 @@ int64_t between(const double* values, const int64_t* counts, int64_t n, double l
         for (; fits; fits = (__mmask8)(fits & (fits - 1))) places[found++] = i + __builtin_ctz(fits);
     }
     below = _mm512_reduce_add_epi64(lower), inside = _mm512_reduce_add_epi64(within);
+#elif defined(__AVX2__)
+    const __m256d from = _mm256_set1_pd(low), to = _mm256_set1_pd(high);
+    __m256i lower = _mm256_setzero_si256(), within = lower;
+    for (; i + 4 <= n; i += 4) {
+        const __m256d v = _mm256_loadu_pd(values + i);
+        const __m256i count = _mm256_loadu_si256((const __m256i*)(counts + i));
+        const __m256d small = _mm256_cmp_pd(v, from, _CMP_LT_OQ);
+        const __m256d inner = _mm256_andnot_pd(small, _mm256_cmp_pd(v, to, _CMP_LE_OQ));
+        lower = _mm256_add_epi64(lower, _mm256_and_si256(_mm256_castpd_si256(small), count));
+        within = _mm256_add_epi64(within, _mm256_and_si256(_mm256_castpd_si256(inner), count));
+        for (int fits = _mm256_movemask_pd(inner); fits; fits &= fits - 1) places[found++] = i + __builtin_ctz(fits);
+    }
+    alignas(32) int64_t sum[2][4];
+    _mm256_store_si256((__m256i*)sum[0], lower), _mm256_store_si256((__m256i*)sum[1], within);
+    for (int k = 0; k < 4; k++) below += sum[0][k], inside += sum[1][k];
 #endif
     for (; i < n; i++) {  // written always, kept if it fits: a branch would be a coin toss
         const bool smaller = values[i] < low, fits = !smaller & (values[i] <= high);
@@ -180,6 +195,40 @@ void lasso_moments(const double* od, const double* weights, int64_t n, const dou
         lanes[7][k] += p * z[i], lanes[8][k] += q * z[i], lanes[9][k] += p, lanes[10][k] += q;
     });
     for (int j = 0; j < 11; j++) out[j] = total(lanes[j]);
+}
+
+constexpr int COLORS_AT_ONCE = 32;  // whose activations stay in the first-level cache
+constexpr int WIDEST = 64;
+
+// Colors (3, n) from first to last through a network, in units of 2^-16. All sums are whole numbers below 2^53: exact.
+void network(const double* colors, int64_t n, int64_t first, int64_t last, const sx::Network& net, double* out) {
+    constexpr double UNIT = 65536.0, WHOLE = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to whole numbers
+    alignas(64) double values[WIDEST][COLORS_AT_ONCE] = {}, next[WIDEST][COLORS_AT_ONCE] = {};
+    for (int64_t start = first; start < last; start += COLORS_AT_ONCE) {
+        const int count = (int)(last - start < COLORS_AT_ONCE ? last - start : COLORS_AT_ONCE);
+        for (int c = 0; c < 3; c++)
+            for (int j = 0; j < count; j++) values[c][j] = ((colors[c * n + start + j] * (2 * UNIT) - UNIT) + WHOLE) - WHOLE;
+        const double *weight = net.weights, *bias = net.biases;
+        for (int layer = 0; layer < net.layers; layer++) {
+            const int from = net.widths[layer], to = net.widths[layer + 1];
+            for (int o = 0; o < to; o++) {
+                double sum[COLORS_AT_ONCE];
+                for (int j = 0; j < COLORS_AT_ONCE; j++) sum[j] = *bias;
+                for (int i = 0; i < from; i++)
+                    for (int j = 0; j < COLORS_AT_ONCE; j++) sum[j] += weight[i] * values[i][j];
+                for (int j = 0; j < COLORS_AT_ONCE; j++) next[o][j] = sum[j];
+                weight += from, bias++;
+            }
+            const bool end = layer + 1 == net.layers;
+            for (int o = 0; o < to; o++)
+                for (int j = 0; j < COLORS_AT_ONCE; j++) {
+                    const double positive = next[o][j] > 0 ? next[o][j] : 0.0;
+                    values[o][j] = end ? next[o][j] : (positive * (1 / UNIT) + WHOLE) - WHOLE;
+                }
+        }
+        for (int c = 0; c < 3; c++)
+            for (int j = 0; j < count; j++) out[c * n + start + j] = values[c][j] * (1 / (2 * UNIT * UNIT)) + 0.5;
+    }
 }
 
 void lasso(const double* od, int64_t n, const double* stains, double penalty, double determinant, double* out) {

@@ -1,5 +1,6 @@
 // Exact order statistics of weighted values, by selection in place of sorting.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -148,6 +149,56 @@ void sx_level_amount_percentiles(const sx::Colors* colors, const sx::Separation*
         percentiles_of(values_here.data() + stain * colors->n, colors->counts, colors->n, &percent, 1, out + stain, as_it_is);
 }
 
+void sx_factorize(const double* od, const double* weights, int64_t n, const sx::Factorization* how, double* atoms,
+                  double* mean) {
+    using Pair = std::array<std::array<double, 3>, 2>;
+    const auto dot = [](const auto& a, const auto& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; };
+    const auto unit = [&](auto v) {
+        for (double& x : v) x = std::max(x, 0.0);
+        const double length = std::sqrt(dot(v, v));
+        for (double& x : v) x /= length;
+        return v;
+    };
+    double energy = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double x = od[i], y = od[n + i], z = od[2 * n + i];
+        energy += weights[i] * (x * x + y * y + z * z) / 2;
+    }
+    Pair last, point;
+    std::copy(atoms, atoms + 3, last[0].begin());
+    std::copy(atoms + 3, atoms + 6, last[1].begin());
+    point = last;
+    double before = INFINITY, momentum = 1;
+    for (int step = 0; step < how->steps; step++) {
+        double m[11];
+        const double cosine = dot(point[0], point[1]);
+        const double determinant = 1 / std::max(1 - cosine * cosine, how->collinear);
+        sx::current().lasso_moments(od, weights, n, point[0].data(), how->penalty, determinant, m);
+        const Pair products = {{{m[3], m[5], m[7]}, {m[4], m[6], m[8]}}};
+        const double squares = dot(point[0], point[0]) * m[0] + 2 * cosine * m[1] + dot(point[1], point[1]) * m[2];
+        const double fit = squares / 2 - dot(point[0], products[0]) - dot(point[1], products[1]);
+        const double objective = energy + fit + how->penalty * (m[9] + m[10]);
+        mean[0] = m[9], mean[1] = m[10];
+        if (std::fabs(before - objective) <= how->tolerance * energy) break;
+        if (objective > before) momentum = 1;
+        Pair stepped = point;
+        for (int j = 0; j < 2; j++) {
+            auto wanted = products[j];
+            for (int c = 0; c < 3; c++) wanted[c] -= m[1] * stepped[1 - j][c];
+            if (*std::max_element(wanted.begin(), wanted.end()) > 0) stepped[j] = unit(wanted);
+        }
+        const double next = (1 + std::sqrt(1 + 4 * momentum * momentum)) / 2, further = (momentum - 1) / next;
+        momentum = next;
+        for (int j = 0; j < 2; j++) {
+            for (int c = 0; c < 3; c++) point[j][c] = stepped[j][c] + further * (stepped[j][c] - last[j][c]);
+            point[j] = unit(point[j]);
+        }
+        last = stepped, before = objective;
+    }
+    std::copy(point[0].begin(), point[0].end(), atoms);
+    std::copy(point[1].begin(), point[1].end(), atoms + 3);
+}
+
 // Each color's value in a table (3, 256) of its channels.
 void sx_look_up(const uint8_t* levels, int64_t n, const double* tables, double* out) {
     for (int c = 0; c < 3; c++)
@@ -161,6 +212,14 @@ void sx_project(const double* planes, int64_t n, const double* matrix, int32_t m
         const double a = matrix[3 * row], b = matrix[3 * row + 1], c = matrix[3 * row + 2];
         double* p = out + row * n;
         for (int64_t i = 0; i < n; i++) p[i] = a * x[i] + b * y[i] + c * z[i];
+    }
+}
+
+// Pixels at each level of each channel, (3, 256), of colors (3, n).
+void sx_channel_counts(const uint8_t* levels, const int64_t* counts, int64_t n, int64_t* out) {
+    for (int c = 0; c < 3; c++, levels += n, out += 256) {
+        std::fill(out, out + 256, 0);
+        for (int64_t i = 0; i < n; i++) out[levels[i]] += counts[i];
     }
 }
 

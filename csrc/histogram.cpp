@@ -1,8 +1,8 @@
-// Exact color histogram of an 8-bit image in one pass.
+// Exact color histogram of an 8-bit image in one pass, and colors put back in the place of others.
 //
 // One counter for each of the 2^24 colors, in Morton order (bits of red, green and blue interleaved): the colors of
 // tissue are neighbors in color space, so the counters that an image touches lie close together and stay in cache.
-// The table is 64 MB of address space, of which only touched pages ever become memory.
+// A table is address space, of which only touched pages ever become memory.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -14,69 +14,76 @@
 
 namespace {
 
-constexpr int PAGE_BITS = 10, PAGE = 1 << PAGE_BITS, PAGES = 1 << (24 - PAGE_BITS);
-constexpr int LINE = 16;  // counters in a cache line
-constexpr int MOST_PAGES_KEPT = 4096;  // 16 MB: to get a page anew takes longer than to count a thousand pixels
+constexpr int PAGE_BITS = 12, PAGE = 1 << PAGE_BITS, PAGES = 1 << (24 - PAGE_BITS);  // of colors
+constexpr size_t MOST_BYTES_KEPT = 1 << 24;  // to get a page anew takes longer than to count a thousand pixels
 
-struct Morton {
-    uint32_t of[3][256];
-    Morton() {
-        for (uint32_t v = 0; v < 256; v++)
-            for (int c = 0; c < 3; c++) {
-                uint32_t code = 0;
-                for (int bit = 0; bit < 8; bit++) code |= (v >> bit & 1) << (3 * bit + 2 - c);
-                of[c][v] = code;
-            }
-    }
-};
-const Morton MORTON;
-
-class Counters {
+// One number for each color, all zero when ready, and which pages of them were touched.
+template <class T>
+class Table {
   public:
-    Counters() = default;
-    Counters(Counters&& other) noexcept { swap(other); }
-    Counters& operator=(Counters&& other) noexcept {
+    Table() = default;
+    Table(Table&& other) noexcept { swap(other); }
+    Table& operator=(Table&& other) noexcept {
         swap(other);
         return *this;
     }
-    ~Counters() { std::free(counts); }
+    ~Table() { std::free(numbers); }
 
-    void swap(Counters& other) noexcept {
-        std::swap(counts, other.counts);
+    void swap(Table& other) noexcept {
+        std::swap(numbers, other.numbers);
         std::swap(touched, other.touched);
         std::swap(dirty, other.dirty);
     }
 
     bool ready() {
         if (dirty) release();
-        if (!counts) counts = (uint32_t*)std::calloc((size_t)PAGES * PAGE, sizeof(uint32_t));
+        if (!numbers) numbers = (T*)std::calloc((size_t)PAGES * PAGE, sizeof(T));
         if (touched.empty()) touched.assign(PAGES, 0);
-        dirty = counts != nullptr;
+        dirty = numbers != nullptr;
         return dirty;
     }
 
-    template <int STRIDE>
-    void count_row(const uint8_t* r, const uint8_t* g, const uint8_t* b, int64_t stride, int64_t n) {
-        uint32_t* const table = counts;
-        uint8_t* const page = touched.data();
-        for (int64_t i = 0; i < n; i++) {
-            const int64_t k = STRIDE ? i * STRIDE : i * stride;
-            const uint32_t code = MORTON.of[0][r[k]] | MORTON.of[1][g[k]] | MORTON.of[2][b[k]];
-            table[code]++;
-            page[code >> PAGE_BITS] = 1;
-        }
+    void emptied() {
+        if (std::count(touched.begin(), touched.end(), 1) * PAGE * sizeof(T) > MOST_BYTES_KEPT) return release();
+        std::fill(touched.begin(), touched.end(), 0);
+        dirty = false;
     }
 
-    void count(const SxView& view, int64_t first, int64_t last) {  // rows
-        for (int64_t y = first; y < last; y++) {
-            const uint8_t* r = (const uint8_t*)view.data + y * view.row_stride;
-            const uint8_t *g = r + view.channel_stride, *b = g + view.channel_stride;
-            if (view.column_stride == 3)
-                count_row<3>(r, g, b, 3, view.columns);
-            else if (view.column_stride == 1)
-                count_row<1>(r, g, b, 1, view.columns);
-            else
-                count_row<0>(r, g, b, view.column_stride, view.columns);
+    T* numbers = nullptr;
+    std::vector<uint8_t> touched;
+
+  private:
+    void release() {
+        std::free(numbers);
+        numbers = nullptr;
+        std::fill(touched.begin(), touched.end(), 0);
+        dirty = false;
+    }
+
+    bool dirty = false;
+};
+
+// Counts in single bytes, so that four times as many colors stay in cache: one that would pass 255 goes back to 1, and a
+// note is made of the 255.
+class Counters : public Table<uint8_t> {
+  public:
+    bool ready() {
+        full.clear();
+        return Table::ready();
+    }
+
+    void count(const SxView& view, int64_t first, int64_t last) {  // blocks
+        uint32_t codes[sx::BLOCK];
+        uint8_t *const table = numbers, *const page = touched.data();
+        for (int64_t block = first; block < last; block++) {
+            const int n = sx::current().morton(view, block, codes);
+            for (int i = 0; i < n; i++) {
+                const uint32_t code = codes[i];
+                const uint8_t more = table[code] + 1;
+                page[code >> PAGE_BITS] = 1;
+                table[code] = more ? more : 1;
+                if (!more) full.push_back(code);
+            }
         }
     }
 
@@ -85,99 +92,86 @@ class Counters {
         for (int p = 0; p < PAGES; p++) {
             if (!other.touched[p]) continue;
             touched[p] = 1;
-            for (int line = p * PAGE; line < (p + 1) * PAGE; line += LINE) {
-                uint32_t *const here = counts + line, *const there = other.counts + line;
-                uint32_t any = 0;
-                for (int i = 0; i < LINE; i++) any |= there[i];
+            for (int line = p * PAGE; line < (p + 1) * PAGE; line += 8) {
+                uint64_t any;
+                std::memcpy(&any, other.numbers + line, 8);
                 if (!any) continue;
-                for (int i = 0; i < LINE; i++) here[i] += there[i], there[i] = 0;
+                for (int i = line; i < line + 8; i++) {
+                    const int sum = numbers[i] + other.numbers[i];
+                    numbers[i] = (uint8_t)(sum > 255 ? sum - 255 : sum);
+                    if (sum > 255) full.push_back((uint32_t)i);
+                }
+                std::memset(other.numbers + line, 0, 8);
             }
         }
+        full.insert(full.end(), other.full.begin(), other.full.end());
         other.emptied();
     }
 
     int64_t distinct() const {
         int64_t total = 0;
         for (int p = 0; p < PAGES; p++)
-            if (touched[p]) total += sx::current().nonzero(counts + (size_t)p * PAGE, PAGE);
+            if (touched[p]) total += sx::current().nonzero(numbers + (size_t)p * PAGE, PAGE);
         return total;
     }
 
     // The k distinct colors in Morton order, with counts; leaves the table empty.
     void take(uint8_t* levels, int64_t* out, int64_t k) {
-        thread_local std::vector<uint32_t> codes, numbers;
-        codes.resize(k + LINE);
-        numbers.resize(k + LINE);
+        thread_local std::vector<uint32_t> codes, counted;
+        codes.resize(k + 16);
+        counted.resize(k + 16);
         int64_t at = 0;
         for (int p = 0; p < PAGES && at < k; p++)
             if (touched[p])
-                at += sx::current().collect(counts + (size_t)p * PAGE, PAGE, p * PAGE, codes.data() + at, numbers.data() + at);
+                at += sx::current().collect(numbers + (size_t)p * PAGE, PAGE, p * PAGE, codes.data() + at, counted.data() + at);
         sx::current().decode(codes.data(), k, levels, k);
-        for (int64_t i = 0; i < k; i++) out[i] = numbers[i];
+        for (int64_t i = 0; i < k; i++) out[i] = counted[i];
+        for (const uint32_t code : full) out[std::lower_bound(codes.begin(), codes.begin() + k, code) - codes.begin()] += 255;
+        full.clear();
         emptied();
     }
 
-    // Numbers the colors given in place of counting them: what take() wrote, so that pixels can find their color.
-    void number(const uint8_t* levels, int64_t k) {
-        for (int64_t i = 0; i < k; i++) {
-            const uint32_t code = MORTON.of[0][levels[i]] | MORTON.of[1][levels[k + i]] | MORTON.of[2][levels[2 * k + i]];
-            counts[code] = (uint32_t)i;
-            touched[code >> PAGE_BITS] = 1;
+  private:
+    std::vector<uint32_t> full;
+};
+
+// What stands in the place of each color.
+class Palette : public Table<uint32_t> {
+  public:
+    // The numbers entry(i) for the colors given.
+    template <class F>
+    void fill(const uint8_t* levels, int64_t k, F entry) {
+        const SxView view = {(void*)levels, 1, k, k, k, 1, SX_UINT8, 0, 255, 1};
+        uint32_t codes[sx::BLOCK];
+        for (int64_t block = 0, i = 0; i < k; block++) {
+            const int n = sx::current().morton(view, block, codes);
+            for (int j = 0; j < n; j++, i++) {
+                numbers[codes[j]] = entry(i);
+                touched[codes[j] >> PAGE_BITS] = 1;
+            }
         }
     }
 
-    // Each pixel of src becomes the color with its number.
-    template <class T>
-    void recolor(const SxView& src, const SxView& dst, const T* colors, int64_t first, int64_t last) const {
-        for (int64_t y = first; y < last; y++) {
-            const uint8_t* r = (const uint8_t*)src.data + y * src.row_stride;
-            const uint8_t *g = r + src.channel_stride, *b = g + src.channel_stride;
-            char* out = (char*)dst.data + y * dst.row_stride;
-            const bool packed = sizeof(T) == 1 && src.column_stride == 3 && dst.column_stride == 3 && dst.channel_stride == 1;
-            const int64_t last_column = src.columns - 1;
-            if (packed) {
-                const uint32_t* const palette = (const uint32_t*)colors;
-                for (int64_t x = 0; x < last_column; x++) {  // four bytes at once: the next pixel overwrites the fourth
-                    const uint32_t code = MORTON.of[0][r[3 * x]] | MORTON.of[1][g[3 * x]] | MORTON.of[2][b[3 * x]];
-                    std::memcpy(out + 3 * x, palette + counts[code], 4);
-                }
-            }
-            for (int64_t x = packed ? last_column : 0; x < src.columns; x++) {
-                const int64_t k = x * src.column_stride;
-                const T* color = colors + 4 * (size_t)counts[MORTON.of[0][r[k]] | MORTON.of[1][g[k]] | MORTON.of[2][b[k]]];
-                char* p = out + x * dst.column_stride;
-                *(T*)p = color[0];
-                *(T*)(p + dst.channel_stride) = color[1];
-                *(T*)(p + 2 * dst.channel_stride) = color[2];
-            }
+    // Calls put(pointer, number) for each pixel of some blocks.
+    template <class F>
+    void each_pixel(const SxView& src, const SxView& dst, int64_t first, int64_t last, F put) const {
+        uint32_t codes[sx::BLOCK];
+        const int64_t per_row = sx::blocks_of(src) / (src.rows ? src.rows : 1), step = dst.column_stride;
+        for (int64_t block = first; block < last; block++) {
+            char* out = (char*)dst.data + block / per_row * dst.row_stride + block % per_row * sx::BLOCK * step;
+            const int n = sx::current().morton(src, block, codes);
+            for (int i = 0; i < n; i++) put(out + i * step, numbers[codes[i]]);
         }
     }
 
     void clear() {
         for (int p = 0; p < PAGES; p++)
-            if (touched[p]) std::memset(counts + (size_t)p * PAGE, 0, PAGE * sizeof(uint32_t));
+            if (touched[p]) std::memset(numbers + (size_t)p * PAGE, 0, PAGE * sizeof(uint32_t));
         emptied();
     }
-
-  private:
-    void emptied() {
-        if (std::count(touched.begin(), touched.end(), 1) > MOST_PAGES_KEPT) return release();
-        std::fill(touched.begin(), touched.end(), 0);
-        dirty = false;
-    }
-
-    void release() {
-        std::free(counts);
-        counts = nullptr;
-        std::fill(touched.begin(), touched.end(), 0);
-        dirty = false;
-    }
-
-    uint32_t* counts = nullptr;
-    std::vector<uint8_t> touched;
-    bool dirty = false;
 };
 
+thread_local Palette palette;
 thread_local Counters mine;
 thread_local std::vector<Counters> others;  // of the threads that help this one: theirs would end with them
 
@@ -185,14 +179,15 @@ thread_local std::vector<Counters> others;  // of the threads that help this one
 
 int64_t sx_histogram_count(const SxView* image, int32_t threads) {
     if (!mine.ready()) return SX_NO_MEMORY;
-    const int64_t rows = image->rows;
-    const int parts = (int)(threads < 1 ? 1 : (threads > rows ? (rows ? rows : 1) : threads));
+    const SxView view = sx::joined(*image);
+    const int64_t blocks = sx::blocks_of(view);
+    const int parts = (int)(threads < 1 ? 1 : (threads > blocks ? (blocks ? blocks : 1) : threads));
     if ((int)others.size() < parts - 1) others.resize(parts - 1);
     for (int part = 1; part < parts; part++)
         if (!others[part - 1].ready()) return SX_NO_MEMORY;
     Counters *const here = &mine, *const help = others.data();  // thread_local: other threads would see their own
-    sx::split(rows, parts, [=](int part, int64_t first, int64_t last) {
-        (part ? help[part - 1] : *here).count(*image, first, last);
+    sx::split(blocks, parts, [=](int part, int64_t first, int64_t last) {
+        (part ? help[part - 1] : *here).count(view, first, last);
     });
     for (int part = 1; part < parts; part++) {
         mine.absorb(others[part - 1]);
@@ -225,15 +220,33 @@ int64_t sx_sum(const SxView* image, int32_t threads) {
 
 int32_t sx_recolor(const SxView* src, const SxView* dst, const uint8_t* levels, int64_t k, const void* colors,
                    int32_t threads) {
-    if (!mine.ready()) return SX_NO_MEMORY;
-    mine.number(levels, k);
-    const Counters* const here = &mine;
-    sx::split(src->rows, threads, [&](int, int64_t first, int64_t last) {
-        if (dst->type == SX_UINT8)
-            here->recolor(*src, *dst, (const uint8_t*)colors, first, last);
+    if (!palette.ready()) return SX_NO_MEMORY;
+    SxView from = sx::joined(*src), to = sx::joined(*dst);
+    if (from.rows != to.rows) from = *src, to = *dst;
+    const bool bytes = dst->type == SX_UINT8, packed = to.column_stride == 3 && to.channel_stride == 1;
+    const auto* const p = (const uint8_t*)colors;
+    const auto* const values = (const float*)colors;
+    const int64_t step = to.channel_stride;
+    if (bytes)  // the number is the color itself
+        palette.fill(levels, k, [=](int64_t i) { return p[i] | (uint32_t)p[k + i] << 8 | (uint32_t)p[2 * k + i] << 16; });
+    else
+        palette.fill(levels, k, [](int64_t i) { return (uint32_t)i; });
+    const Palette* const here = &palette;  // thread_local: other threads would see their own
+    sx::split(sx::blocks_of(from), threads, [=](int, int64_t first, int64_t last) {
+        if (bytes && packed)
+            here->each_pixel(from, to, first, last, [](char* out, uint32_t color) {
+                std::memcpy(out, &color, 2);
+                out[2] = (char)(color >> 16);
+            });
+        else if (bytes)
+            here->each_pixel(from, to, first, last, [=](char* out, uint32_t color) {
+                out[0] = (char)color, out[step] = (char)(color >> 8), out[2 * step] = (char)(color >> 16);
+            });
         else
-            here->recolor(*src, *dst, (const float*)colors, first, last);
+            here->each_pixel(from, to, first, last, [=](char* out, uint32_t number) {
+                for (int c = 0; c < 3; c++) *(float*)(out + c * step) = values[c * k + number];
+            });
     });
-    mine.clear();
+    palette.clear();
     return 0;
 }

@@ -53,6 +53,20 @@ struct HsvMap {
     int32_t towards_full;   // S (1 + (1 - S) s) instead of S (1 + s)
 };
 
+// Each channel through a curve of its own: of 8 bits by a table of levels (3, 256), of floats between n nodes (3, n).
+struct CurveMap {
+    const uint8_t* levels;
+    const float* nodes;
+    int32_t n;
+};
+
+// Layers of 1x1 convolutions in whole numbers: widths (layers + 1), weights (out, in) of each, biases (out) of each.
+struct Network {
+    const int32_t* widths;
+    const double *weights, *biases;
+    int32_t layers;
+};
+
 struct Lut3D {
     const float* nodes;  // (n, n, n, 4), the fourth value unused
     int32_t n, tetrahedral;
@@ -89,16 +103,25 @@ struct Separation {
     double penalty, determinant;
 };
 
+// Settings of stainxform/factorization.py.
+struct Factorization {
+    double penalty, tolerance, collinear;
+    int32_t steps;
+};
+
 struct Kernels {
     const char* name;
-    int64_t (*nonzero)(const uint32_t* counters, int n);
-    int64_t (*collect)(uint32_t* counters, int n, uint32_t first, uint32_t* codes, uint32_t* numbers);
+    int (*morton)(const SxView& image, int64_t block, uint32_t* codes);
+    int64_t (*nonzero)(const uint8_t* counters, int n);
+    int64_t (*collect)(uint8_t* counters, int n, uint32_t first, uint32_t* codes, uint32_t* numbers);
     void (*decode)(const uint32_t* codes, int64_t n, uint8_t* levels, int64_t stride);
     void (*density)(const SxView&, const SxView&, const DensityMap&, int64_t first, int64_t last);
     void (*mixture)(const SxView&, const SxView&, const MixtureMap&, int64_t first, int64_t last);
     void (*stains)(const SxView&, const SxView&, const StainMap&, int64_t first, int64_t last);
     void (*lab)(const SxView&, const SxView&, const LabMap&, int64_t first, int64_t last);
     void (*hsv)(const SxView&, const SxView&, const HsvMap&, int64_t first, int64_t last);
+    void (*curves)(const SxView&, const SxView&, const CurveMap&, int64_t first, int64_t last);
+    void (*network)(const double* colors, int64_t n, int64_t first, int64_t last, const Network&, double* out);
     void (*lut3d)(const SxView&, const SxView&, const Lut3D&, int64_t first, int64_t last);
     void (*lut4d)(const SxView&, const SxView&, const Lut4D&, int64_t first, int64_t last);
     void (*gray_lut)(const SxView&, const GrayLut&, int64_t first, int64_t last);
@@ -121,6 +144,8 @@ const Kernels& current();
 
 // Blocks of at most BLOCK pixels in which an image is worked on; kernels take a range of them.
 int64_t blocks_of(const SxView& image);
+
+SxView joined(SxView view);
 
 extern const Kernels BASELINE, AVX2, AVX512;
 }  // namespace sx

@@ -30,10 +30,54 @@ inline void write_colors(const SxView& view, const Span& at, const Color* colors
         std::memcpy(pointer<uint8_t>(view, at, 0), bytes, 3 * at.count);
         return;
     }
+#elif defined(__AVX2__)
+    if (view.type == SX_UINT8 && view.column_stride == 3 && view.channel_stride == 1) {
+        alignas(64) uint8_t bytes[3 * BLOCK + 16];
+        const __m128i three_of_four = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+        const __m256 white = _mm256_set1_ps(255.0f), black = _mm256_setzero_ps();
+        const auto two = [&](const Color* p) {
+            const __m256 level = _mm256_mul_ps(_mm256_loadu_ps(p->v), white);
+            const __m256i whole = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(level, black), white));
+            return _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+        };
+        for (int i = 0; i < at.padded; i += 4) {
+            const __m128i four = _mm_packus_epi16(two(colors + i), two(colors + i + 2));
+            _mm_storeu_si128((__m128i*)(bytes + 3 * i), _mm_shuffle_epi8(four, three_of_four));
+        }
+        std::memcpy(pointer<uint8_t>(view, at, 0), bytes, 3 * at.count);
+        return;
+    }
 #endif
     for (int c = 0; c < 3; c++)
         for (int i = 0; i < at.padded; i++) planes.c[c][i] = colors[i].v[c];
     write_unit(view, at, planes);
+}
+
+void curves(const SxView& src, const SxView& dst, const sx::CurveMap& map, int64_t first, int64_t last) {
+    Planes x;
+    Levels in, out;
+    const bool bytes = src.type == SX_UINT8 && dst.type == SX_UINT8;
+    for (int64_t block = first; block < last; block++) {
+        const Span at = span_of(src, block);
+        if (bytes) {
+            read_levels(src, at, in);
+            for (int c = 0; c < 3; c++)
+                for (int i = 0; i < at.padded; i += 8)  // by hand: compilers leave this loop as it is
+                    for (int k = i; k < i + 8; k++) out.c[c][k] = map.levels[256 * c + in.c[c][k]];
+            write_levels(dst, at, out);
+            continue;
+        }
+        read_unit(src, at, x);
+        for (int c = 0; c < 3; c++) {
+            const float* p = map.nodes + c * map.n;
+            for (int i = 0; i < at.count; i++) {
+                const float position = x.c[c][i] * (float)(map.n - 1);
+                const int32_t lower = (int32_t)position, node = lower < map.n - 2 ? lower : map.n - 2;
+                x.c[c][i] = p[node] + (position - (float)node) * (p[node + 1] - p[node]);
+            }
+        }
+        write_unit(dst, at, x);
+    }
 }
 
 inline void add(Color& sum, const Color& c, float weight) {

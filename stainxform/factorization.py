@@ -7,7 +7,7 @@ import numpy as np
 from stainxform import kernels, native
 from stainxform.errors import NotEnoughTissueError
 from stainxform.references import match_stains, reference_stains, stain_angles
-from stainxform.separation import inverse_determinant, lasso_pair
+from stainxform.separation import COLLINEAR, lasso_pair
 from stainxform.tissue import MIN_TISSUE_PIXELS
 
 MIN_ATOM_ANGLE = 3.0
@@ -78,6 +78,8 @@ def sparse_stain_matrix(od: np.ndarray, counts: np.ndarray, *, penalty: float) -
 
 def _minimize(atoms: np.ndarray, od: np.ndarray, weights: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
     """Atoms ``(3, 2)`` at the minimum next to the given ones, and the mean amount of each, ``(2,)``."""
+    if native.active():
+        return kernels.factorize(atoms, od, weights, penalty, TOLERANCE, COLLINEAR, MAX_STEPS)
     energy = float((weights * np.square(od).sum(axis=0)).sum()) / 2
     point, before, momentum = atoms, np.inf, 1.0
     for _ in range(MAX_STEPS):
@@ -100,8 +102,6 @@ def _moments(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weighted sums of a a^T, OD a^T and a, with a the amounts of each color."""
     cosine = float(atoms[:, 0] @ atoms[:, 1])
-    if native.active():
-        return kernels.lasso_moments(od, weights, atoms, penalty, inverse_determinant(cosine))
     first, second = atoms.T @ od - penalty
     amounts = lasso_pair(first, second, cosine)
     weighted = weights * amounts

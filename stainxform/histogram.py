@@ -120,9 +120,10 @@ class ColorHistogram:
 
     def where(self, mask: np.ndarray) -> ColorHistogram:
         """The colors for which ``mask`` (K,) holds."""
+        (places,) = np.nonzero(mask)
         if self.levels is not None:
-            return ColorHistogram(None, self.counts[mask], self.levels[:, mask])
-        return ColorHistogram(self.colors[:, mask], self.counts[mask])
+            return ColorHistogram(None, self.counts.take(places), self.levels.take(places, axis=1))
+        return ColorHistogram(self.colors.take(places, axis=1), self.counts.take(places))
 
 
 def level_tables(space: ColorSpace) -> np.ndarray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -29,7 +30,8 @@ from stainxform.color import (
 )
 from stainxform.errors import ParameterError
 from stainxform.images import Image, ImageSpec, ValueRange, check_image, each_image, map_pixels
-from stainxform.kernels import DensityKernel, Kernel, LabKernel, StainKernel
+from stainxform.kernels import CurveKernel, DensityKernel, Kernel, LabKernel, NetworkKernel, StainKernel
+from stainxform.kernels.tables import WIDEST
 from stainxform.separation import NonnegativeLasso, Separation
 
 
@@ -269,6 +271,15 @@ class CurveMap(ColorMap):
         low, high = ([curve[i + step] for curve, i in zip(curves, index)] for step in (0, 1))
         return stack([a + (b - a) * f for a, b, f in zip(low, high, fraction)])
 
+    @property
+    def kernel(self) -> CurveKernel | None:
+        """A table of the levels, and of the nodes."""
+        if self.curves.shape[1] < 2:
+            return None
+        ramp = np.tile(np.arange(256, dtype=np.float32) / 255, (3, 1))
+        levels = np.rint(np.clip(self.evaluate(ramp), 0, 1) * 255).astype(np.uint8)
+        return CurveKernel(levels, self.curves)
+
 
 _FIXED_POINT = 2.0**16
 _EXACT = 2.0**53
@@ -313,11 +324,18 @@ class PointwiseNetMap(ColorMap):
         scaled = [(np.asarray(array, np.float64) * _FIXED_POINT for array in layer) for layer in self.layers]
         return [(np.rint(weight), np.rint(bias)[:, None] * _FIXED_POINT) for weight, bias in scaled]
 
+    @cached_property
+    def _kernel(self) -> NetworkKernel | None:
+        layers = self._integers()
+        return NetworkKernel(layers) if max(len(weight) for weight, _ in layers) <= WIDEST else None
+
     def evaluate(self, planes: Planes) -> Planes:
         """RGB planes -> network -> RGB planes. Gradients are those of the network without rounding."""
         pixels = planes.reshape(3, -1)
         if is_tensor(pixels):
             return self._run(pixels.double()).to(planes.dtype).reshape(planes.shape)
+        if native.active() and self._kernel:
+            return self._kernel(pixels).astype(planes.dtype).reshape(planes.shape)
         result = np.empty_like(pixels)
         for start in range(0, pixels.shape[1], _PIXELS_IN_CACHE):
             part = slice(start, start + _PIXELS_IN_CACHE)

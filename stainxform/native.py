@@ -239,8 +239,10 @@ def _find() -> ctypes.CDLL | None:
         "sx_project",
         "sx_lab_of_levels",
         "sx_moments",
-        "sx_lasso_moments",
+        "sx_channel_counts",
         "sx_lasso",
+        "sx_factorize",
+        "sx_network",
     ):
         getattr(library, name).restype = None
     return library

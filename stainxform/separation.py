@@ -7,6 +7,7 @@ branches on the data: layout and batching cannot change a bit of the result.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -42,14 +43,18 @@ class LeastSquares:
 
     def __call__(self, od: Planes) -> Planes:
         """Optical density ``(3, ...)`` to amounts ``(k, ...)``."""
-        inverse = np.linalg.pinv(self.stain_matrix)
-        amounts = kernels.project(inverse, od) if _estimates(od) else mix(inverse, od)
+        amounts = kernels.project(self.inverse, od) if _estimates(od) else mix(self.inverse, od)
         return namespace(od).clip(amounts, 0.0, None) if self.positive else amounts
 
     @property
     def numbers(self) -> tuple[np.ndarray, None, None]:
         """The matrix ``(k, 3)``; see ``kernels.level_amount_percentiles``."""
-        return np.linalg.pinv(self.stain_matrix), None, None
+        return self.inverse, None, None
+
+    @cached_property
+    def inverse(self) -> np.ndarray:
+        """Pseudo-inverse ``(k, 3)``."""
+        return np.linalg.pinv(self.stain_matrix)
 
 
 @dataclass(frozen=True, eq=False)

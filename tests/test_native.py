@@ -8,6 +8,8 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from itertools import pairwise
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from strategies import STAINS, he_image, he_images, odd_images
 from strategies import laws as few
 
 import stainxform as sx
-from stainxform import kernels, native
+from stainxform import factorization, kernels, native
 from stainxform.augment.hed import DEFINITIONS as HED
 from stainxform.augment.hsv import HSVMap
 from stainxform.color import STAINTOOLS_DENSITY, BackgroundDensity, CIELab, LAlphaBeta, OpticalDensity
@@ -26,9 +28,9 @@ from stainxform.densities import Densities
 from stainxform.errors import ParameterError
 from stainxform.histogram import ColorHistogram
 from stainxform.lut3d import Lut3DMap
-from stainxform.maps import ChannelAffineMap, CurveMap, NonnegativeStainMap, StainMatrixMap
+from stainxform.maps import ChannelAffineMap, CurveMap, NonnegativeStainMap, PointwiseNetMap, StainMatrixMap
 from stainxform.normalizers.macenko import REFERENCE_STAIN_MATRIX
-from stainxform.separation import LeastSquares, NonnegativeLasso
+from stainxform.separation import COLLINEAR, LeastSquares, NonnegativeLasso
 
 pytestmark = pytest.mark.skipif(not native.active(), reason="the kernels were not compiled, or are off")
 
@@ -50,6 +52,8 @@ FUSED = {
     "lab": ChannelAffineMap(CIELab(), np.array([0.9, 1.1, 1.2]), np.array([5.0, -3.0, 2.0])),
     "hed": ChannelAffineMap(HED["legacy"], np.array([1.05, 0.95, 1.02]), np.array([0.03, -0.02, 0.01])),
     "hed current": ChannelAffineMap(HED["current"], np.array([1.05, 0.9, 1.02]), np.array([0.003, -0.002, 0.001])),
+    "curves": CurveMap(np.sort(np.random.default_rng(1).random((3, 256)))),
+    "few nodes": CurveMap(np.random.default_rng(2).random((3, 2))),
     "hsv": HSVMap(0.07, -0.2),
     "hsv fuller": HSVMap(-0.4, 0.3),
     "tetrahedral": Lut3DMap(TABLE),
@@ -59,7 +63,6 @@ FUSED = {
 
 OTHERS = {
     "l-alpha-beta": ChannelAffineMap(LAlphaBeta(), np.array([0.9, 1.1, 1.2]), np.array([0.1, -0.01, 0.02])),
-    "curves": CurveMap(np.sort(np.random.default_rng(1).random((3, 256)))),
     "least squares": NonnegativeStainMap(
         LeastSquares(STAINS, positive=True), REFERENCE_STAIN_MATRIX, OpticalDensity(), OpticalDensity()
     ),
@@ -290,17 +293,36 @@ def test_moments_agree_with_numpy(variant, image, centered):
 
 @laws
 @given(image=images, penalty=st.sampled_from([0.0, 0.01, 0.1]))
-def test_lasso_amounts_and_their_moments_agree_with_numpy(variant, image, penalty):
+def test_lasso_amounts_agree_with_numpy(variant, image, penalty):
     histogram = ColorHistogram.of(image)
-    od, weights = histogram.values(STAINTOOLS_DENSITY), histogram.counts / histogram.total
+    od = histogram.values(STAINTOOLS_DENSITY)
     lasso = NonnegativeLasso(STAINS, penalty)
     with native.using("off"):
         amounts = lasso(od)
     np.testing.assert_allclose(lasso(od), amounts, atol=1e-12)
-    second, products, mean = kernels.lasso_moments(od, weights, STAINS, penalty, lasso.determinant)
-    np.testing.assert_allclose(second, (weights * amounts) @ amounts.T, atol=1e-12)
-    np.testing.assert_allclose(products, od @ (weights * amounts).T, atol=1e-12)
-    np.testing.assert_allclose(mean, (weights * amounts).sum(axis=1), atol=1e-12)
+
+
+@laws
+@given(image=he_images(), penalty=st.sampled_from([0.02, 0.1]), steps=st.integers(1, 12))
+def test_steps_of_the_factorization_agree_with_numpy(variant, image, penalty, steps):
+    histogram = ColorHistogram.of(image)
+    od, weights = histogram.values(STAINTOOLS_DENSITY), histogram.counts / histogram.total
+    atoms, mean = kernels.factorize(STAINS, od, weights, penalty, 0.0, COLLINEAR, steps)
+    with native.using("off"), mock.patch.multiple(factorization, TOLERANCE=0.0, MAX_STEPS=steps):
+        plain_atoms, plain_mean = factorization._minimize(STAINS, od, weights, penalty)
+    np.testing.assert_allclose(atoms, plain_atoms, atol=1e-9)
+    np.testing.assert_allclose(mean, plain_mean, atol=1e-9)
+
+
+@laws
+@given(image=images, seed=st.integers(0, 9), widths=st.lists(st.integers(1, 64), max_size=2))
+def test_a_network_is_the_plain_one_bit_for_bit(variant, image, seed, widths):
+    rng, widths = np.random.default_rng(seed), [3, *widths, 3]
+    layers = [(rng.normal(0, 0.5, (b, a)), rng.normal(0, 0.1, b)) for a, b in pairwise(widths)]
+    planes = np.moveaxis(image / 255.0, -1, 0)
+    found = PointwiseNetMap(tuple(layers)).evaluate(planes)
+    with native.using("off"):
+        assert np.array_equal(found, PointwiseNetMap(tuple(layers)).evaluate(planes))
 
 
 def test_every_gray_and_many_colors_in_lab(variant):

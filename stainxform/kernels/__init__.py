@@ -8,6 +8,7 @@ falls between two; estimates agree to 1e-9.
 from __future__ import annotations
 
 from stainxform.kernels.colors import (
+    channel_counts,
     color_counts,
     count_between,
     lab_of_levels,
@@ -22,8 +23,8 @@ from stainxform.kernels.encoder import (
 )
 from stainxform.kernels.estimation import (
     Colors,
+    factorize,
     lasso,
-    lasso_moments,
     level_amount_percentiles,
     level_angle_percentiles,
     level_moments,
@@ -41,7 +42,9 @@ from stainxform.kernels.maps import (
     StainKernel,
 )
 from stainxform.kernels.tables import (
+    CurveKernel,
     Lut3DKernel,
+    NetworkKernel,
     four_values,
     gray_lut,
     lut4d,
@@ -49,6 +52,7 @@ from stainxform.kernels.tables import (
 
 __all__ = [
     "Colors",
+    "CurveKernel",
     "DensityKernel",
     "EncoderKernel",
     "HsvKernel",
@@ -56,16 +60,18 @@ __all__ = [
     "LabKernel",
     "Lut3DKernel",
     "MixtureKernel",
+    "NetworkKernel",
     "StainKernel",
+    "channel_counts",
     "color_counts",
     "count_between",
+    "factorize",
     "four_values",
     "gray_levels",
     "gray_lut",
     "halve",
     "lab_of_levels",
     "lasso",
-    "lasso_moments",
     "level_amount_percentiles",
     "level_angle_percentiles",
     "level_moments",

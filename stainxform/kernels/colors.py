@@ -25,11 +25,10 @@ def recolor(
     if levels is None:
         levels, _ = color_counts(source)
     levels = np.ascontiguousarray(levels)
-    palette = native.empty((levels.shape[1], 4), target.dtype)
-    palette[:, :3] = colors_of(levels).T
+    colors = np.ascontiguousarray(colors_of(levels), target.dtype)
     threads = native.threads_for(source.shape[1] * source.shape[2])
     native.call(
-        "sx_recolor", native.view(source), native.view(target), levels, c_int64(levels.shape[1]), palette, threads
+        "sx_recolor", native.view(source), native.view(target), levels, c_int64(levels.shape[1]), colors, threads
     )
 
 
@@ -70,6 +69,14 @@ def look_up(levels: np.ndarray, tables: np.ndarray) -> np.ndarray:
     out = native.empty(levels.shape)
     tables = np.ascontiguousarray(tables, np.float64)
     native.call("sx_look_up", np.ascontiguousarray(levels), c_int64(levels.shape[1]), tables, out)
+    return out
+
+
+def channel_counts(levels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Pixels at each level of each channel, int64 ``(3, 256)``, of uint8 colors ``(3, K)`` with counts."""
+    out = np.empty((3, 256), np.int64)
+    levels, counts = np.ascontiguousarray(levels), np.ascontiguousarray(counts, np.int64)
+    native.call("sx_channel_counts", levels, counts, c_int64(counts.size), out)
     return out
 
 

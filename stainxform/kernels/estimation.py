@@ -121,14 +121,21 @@ def moments(values: np.ndarray, counts: np.ndarray, about: np.ndarray | None = N
     return mean, second - np.outer(mean - point, mean - point) if about is None else second
 
 
-def lasso_moments(
-    od: np.ndarray, weights: np.ndarray, stain_matrix: np.ndarray, penalty: float, determinant: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weighted sums over colors ``(3, K)`` of a a^T, OD a^T and a, with a the non-negative lasso amounts of each."""
-    out = np.empty(11)
-    stains = np.ascontiguousarray(stain_matrix.T)
-    native.call(
-        "sx_lasso_moments", od, weights, c_int64(weights.size), stains, c_double(penalty), c_double(determinant), out
-    )
-    a, b, c = out[:3]
-    return np.array([[a, b], [b, c]]), out[3:9].reshape(3, 2), out[9:]
+class _Factorization(Structure):
+    _fields_ = [("penalty", c_double), ("tolerance", c_double), ("collinear", c_double), ("steps", c_int32)]
+
+
+def factorize(
+    atoms: np.ndarray,
+    od: np.ndarray,
+    weights: np.ndarray,
+    penalty: float,
+    tolerance: float,
+    collinear: float,
+    steps: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Atoms ``(3, 2)`` at the minimum next to the given ones, and mean amounts; see ``factorization``."""
+    rows, mean = np.array(atoms.T, np.float64, order="C"), np.empty(2)
+    how = _Factorization(penalty, tolerance, collinear, steps)
+    native.call("sx_factorize", od, weights, c_int64(weights.size), how, rows, mean)
+    return rows.T, mean

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, c_float, c_int32, c_void_p
+from ctypes import Structure, c_float, c_int32, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,12 +18,67 @@ class _Lut3D(Structure):
     ]  # fmt: skip
 
 
+class _CurveMap(Structure):
+    _fields_ = [("levels", c_void_p), ("nodes", c_void_p), ("n", c_int32)]
+
+
+class _Network(Structure):
+    _fields_ = [("widths", c_void_p), ("weights", c_void_p), ("biases", c_void_p), ("layers", c_int32)]
+
+
 class _Lut4D(Structure):
     _fields_ = [("nodes", c_void_p), ("context_nodes", c_int32), ("n", c_int32), ("context", c_void_p)]
 
 
 class _GrayLut(Structure):
     _fields_ = [("table", c_void_p), ("context_nodes", c_int32), ("gray", c_void_p), ("context", c_void_p)]
+
+
+@dataclass(frozen=True, eq=False)
+class CurveKernel(Mapped):
+    """Each channel through a curve: of uint8 by ``levels``, uint8 ``(3, 256)``, of floats by ``nodes`` ``(3, K)``."""
+
+    levels: np.ndarray
+    nodes: np.ndarray
+
+    name = "sx_curves"
+
+    @cached_property
+    def _kept(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.ascontiguousarray(self.levels, np.uint8), np.ascontiguousarray(self.nodes, np.float32)
+
+    @cached_property
+    def _structure(self) -> Structure:
+        levels, nodes = self._kept
+        return _CurveMap(levels.ctypes.data, nodes.ctypes.data, nodes.shape[1])
+
+
+WIDEST = 64
+"""Channels of a layer, at most."""
+
+_NETWORK_WORK = 16
+"""A color through the network takes as long as this many pixels of the fastest kernel."""
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkKernel:
+    """1x1 convolutions in whole numbers, on colors: weights ``(out, in)`` in units of 2^-16, biases ``(out, 1)`` of 2^-32."""
+
+    layers: list[tuple[np.ndarray, np.ndarray]]
+
+    @cached_property
+    def _kept(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        widths = np.array([3, *(len(weight) for weight, _ in self.layers)], np.int32)
+        weights, biases = (np.concatenate([layer[k].ravel() for layer in self.layers]) for k in (0, 1))
+        return widths, weights, biases
+
+    def __call__(self, colors: np.ndarray) -> np.ndarray:
+        """Colors ``(3, K)`` in [0, 1] to float64 ``(3, K)``."""
+        colors = np.ascontiguousarray(colors, np.float64)
+        out, net = np.empty_like(colors), _Network(*(array.ctypes.data for array in self._kept), len(self.layers))
+        threads = native.threads_for(colors.shape[1] * _NETWORK_WORK)
+        native.call("sx_network", colors, c_int64(colors.shape[1]), net, out, threads)
+        return out
 
 
 @dataclass(frozen=True, eq=False)

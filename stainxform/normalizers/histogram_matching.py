@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from stainxform import kernels, native
 from stainxform.errors import NotEnoughTissueError, ParameterError
 from stainxform.histogram import ColorHistogram
 from stainxform.maps import CurveMap
@@ -74,6 +75,9 @@ def cumulative_histogram(histogram: ColorHistogram) -> np.ndarray:
     """
     if not histogram.total:
         raise NotEnoughTissueError("there is no pixel to take a histogram of")
-    levels = np.rint(histogram.colors * 255).astype(np.intp) if histogram.levels is None else histogram.levels
-    counts = np.stack([np.bincount(channel, histogram.counts, minlength=256) for channel in levels])
+    levels = np.rint(histogram.colors * 255).astype(np.uint8) if histogram.levels is None else histogram.levels
+    if native.active():
+        counts = kernels.channel_counts(levels, histogram.counts)
+    else:
+        counts = np.stack([np.bincount(channel, histogram.counts, minlength=256) for channel in levels])
     return np.cumsum(counts, axis=1) / histogram.total

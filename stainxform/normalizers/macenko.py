@@ -177,7 +177,7 @@ class Macenko(PointwiseNormalizer):
         scaled = self.stain_matrix * (self.max_concentrations / maxima)
         space, separation = DEFINITIONS[self.definition].space, self._separation(stain_matrix)
         if isinstance(separation, LeastSquares):
-            return StainMatrixMap(scaled @ np.linalg.pinv(stain_matrix), space)
+            return StainMatrixMap(scaled @ separation.inverse, space)
         return NonnegativeStainMap(separation, scaled, space, space)
 
     def _arrays(self) -> dict[str, np.ndarray]:
