@@ -19,6 +19,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ from pages import cpu_name, write_between_marks
 
 MARKS = "<!-- nuclei: begin -->", "<!-- nuclei: end -->"
 NETWORKS = {"plain": None, "hsv": HSV.preset("light")}
+STEPS = 800
+"""Of the U-Net."""
 RAW, IN_LAB = "raw", "in-lab"
 MEASURES = ("Dice", "AJI", "PQ")
 
@@ -44,13 +47,18 @@ MEASURES = ("Dice", "AJI", "PQ")
 class Study:
     """Both labs, the settings, and the folder where everything is kept."""
 
-    def __init__(self, given: argparse.Namespace):
-        self.out: Path = given.out
-        self.labs: dict[str, Lab] = {name: load(given.data) for name, load in LABS.items()}
-        self.only: list[str] = given.only
-        self.seeds: list[int] = given.seeds
-        self.steps: int = given.steps
-        self.fit_steps: float = given.fit_steps
+    def __init__(
+        self,
+        data: Path,
+        out: Path,
+        *,
+        only: Sequence[str] = tuple(CONTENDERS),
+        seeds: Sequence[int] = (0, 1, 2),
+        steps: int = STEPS,
+        fit_steps: float = 1,
+    ):
+        self.out, self.only, self.seeds, self.steps, self.fit_steps = out, only, seeds, steps, fit_steps
+        self.labs: dict[str, Lab] = {name: load(data) for name, load in LABS.items()}
 
     def other(self, lab: str) -> str:
         return next(name for name in self.labs if name != lab)
@@ -79,7 +87,7 @@ class Study:
         return np.load(path)["tiles"]
 
     def net(self, lab: str, fold: int, kind: str, seed: int) -> torch.nn.Module:
-        path = self.out / "networks" / f"{lab}-{fold}-{kind}-{seed}.pt"
+        path = self.out / "networks" / f"{lab}-{fold}-{kind}-{seed}-{self.steps}.pt"
         if not path.exists():
             tiles, nuclei, _, _ = self.parts(lab, fold)
             start = time.process_time()
@@ -93,7 +101,7 @@ class Study:
 
     def scores(self, lab: str, fold: int, kind: str, seed: int) -> dict[str, list[list[float]]]:
         """Dice, AJI and PQ of each test tile, by what was done to it."""
-        path = self.out / "scores" / f"{lab}-{fold}-{kind}-{seed}.json"
+        path = self.out / "scores" / f"{lab}-{fold}-{kind}-{seed}-{self.steps}.json"
         known = json.loads(path.read_text()) if path.exists() else {}
         wanted = [IN_LAB, RAW, *self.only]
         if set(wanted) - set(known):
@@ -192,7 +200,7 @@ def page(study: Study) -> list[str]:
         count = f"{len(lab.tiles)} tiles of {len(set(lab.groups))} {'patients' if tested == 'curie' else 'images'}"
         lines += [f"### Trained at {TITLES[trained]}, tested at {TITLES[tested]}", ""]
         lines += [f"{count}. In brackets: 95 % intervals, by bootstrap of those.", "", *table(study, tested), ""]
-    trainings = [torch.load(path)["seconds"] for path in sorted((study.out / "networks").glob("*.pt"))]
+    trainings = [torch.load(path)["seconds"] for path in sorted((study.out / "networks").glob(f"*-{study.steps}.pt"))]
     lines += ["### CPU time", "", *costs(study), ""]
     lines.append(
         f"A U-Net: {np.mean(trainings):.0f} CPU s for {study.steps} steps; {len(trainings)} of them "
@@ -209,12 +217,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*", default=list(CONTENDERS), choices=list(CONTENDERS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=250, help="of the U-Net")
-    parser.add_argument("--fit-steps", type=float, default=1, help="factor on the training of learned normalizers")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of the U-Net")
+    parser.add_argument(
+        "--fit-steps",
+        type=float,
+        default=1,
+        help="factor on the training of learned normalizers, in another output folder",
+    )
     parser.add_argument("--table", type=Path, help="put the tables between the marks of this page")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    study = Study(given)
+    study = Study(
+        given.data, given.out, only=given.only, seeds=given.seeds, steps=given.steps, fit_steps=given.fit_steps
+    )
     study.run()
     lines = page(study)
     print("\n".join(lines))

@@ -192,7 +192,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--trials", nargs="+", default=list(TRIALS), choices=list(TRIALS))
     parser.add_argument("--only", nargs="*", default=list(CONTENDERS), choices=list(CONTENDERS))
-    parser.add_argument("--fit-steps", type=float, default=1, help="factor on the training of learned normalizers")
+    parser.add_argument(
+        "--fit-steps",
+        type=float,
+        default=1,
+        help="factor on the training of learned normalizers, in another output folder",
+    )
     parser.add_argument("--table", type=Path, help="put the tables between the marks of this page")
     given = parser.parse_args(arguments)
     import torch
