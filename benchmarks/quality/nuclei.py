@@ -38,7 +38,7 @@ from pages import cpu_name, write_between_marks
 
 MARKS = "<!-- nuclei: begin -->", "<!-- nuclei: end -->"
 NETWORKS = {"plain": None, "hsv": HSV.preset("light")}
-STEPS = 800
+STEPS = 250
 """Of the U-Net."""
 RAW, IN_LAB = "raw", "in-lab"
 MEASURES = ("Dice", "AJI", "PQ")

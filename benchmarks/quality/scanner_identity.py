@@ -40,6 +40,8 @@ from pages import cpu_name, write_between_marks
 MARKS = "<!-- scanner_identity: begin -->", "<!-- scanner_identity: end -->"
 SCANNERS = {"Hamamatsu XR": "MIDOG21-UMCU-HamamatsuXR", "Aperio CS2": "MIDOG21-UMCU-AperioCS2"}
 SIDE = 256
+BLACK = 10
+"""Padding is darker, in levels; so is no tissue along a whole edge."""
 RAW = "raw"
 
 
@@ -66,22 +68,27 @@ class Trial:
 
 
 def ami_br(data: Path, target: str) -> Trial:
-    """Every second slide of a scanner is for learning."""
-    crops: dict[str, list[tuple[str, Path]]] = {name: [] for name in SCANNERS}
+    """Every second slide of a scanner is for learning. Crops from the edge of a scan, padded with black, are left out."""
+    crops: dict[str, list[tuple[str, np.ndarray]]] = {name: [] for name in SCANNERS}
     with open(data / "ami_br" / "derived_domains.csv", newline="") as file:
         for row in csv.DictReader(file):
             path = data / "ami_br" / row["file"]
             for name, domain in SCANNERS.items():
-                if row["domain"] == domain and path.exists():
-                    crops[name].append((row["slide"], path))
+                if row["domain"] == domain and path.exists() and not _is_padded(crop := read_image(path)):
+                    crops[name].append((row["slide"], crop))
     learn, test, groups = {}, {}, {}
     for name, found in crops.items():
         slides = sorted({slide for slide, _ in found})
         learn[name], test[name] = (
-            np.stack([read_image(path) for slide, path in found if slides.index(slide) % 2 == part]) for part in (0, 1)
+            np.stack([crop for slide, crop in found if slides.index(slide) % 2 == part]) for part in (0, 1)
         )
         groups[name] = [slide for slide, _ in found if slides.index(slide) % 2]
     return Trial(f"Two scanners, target {target}", target, learn, test, groups)
+
+
+def _is_padded(crop: np.ndarray) -> bool:
+    """A row or column at an edge is black."""
+    return any(edge.max() < BLACK for edge in (crop[0], crop[-1], crop[:, 0], crop[:, -1]))
 
 
 def camelyon17(data: Path) -> Trial:
