@@ -53,7 +53,8 @@ def stainlut(request):
 def test_stainlut_in_tiles_is_stainlut_at_once(stainlut, height, width, tile, inference):
     one = stainlut.with_inference(inference).map_for_tiles([image_of(40, 30, 1), image_of(25, 50, 2)])
     image = image_of(height, width)
-    np.testing.assert_array_equal(apply_in_tiles(one, image, tile), one(image))
+    parts = apply_in_tiles(one, image, tile).astype(int)
+    np.testing.assert_allclose(parts, one(image), atol=0 if native.active() else 1)  # torch's sums depend on the shape
 
 
 def test_the_map_of_a_single_tile_is_that_of_the_image(stainlut):
