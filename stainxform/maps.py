@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -318,6 +319,10 @@ class PointwiseNetMap(ColorMap):
             channels, largest = len(weight), sums / _FIXED_POINT + 1
         if channels != 3:
             raise ValueError(f"the last layer gives {channels} channels, expected 3")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the kernel: a pickle, by which caches tell models apart, must not depend on use."""
+        return {"layers": self.layers}
 
     def _integers(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Weights in units of 2^-16, biases, as columns, of 2^-32, as float64."""

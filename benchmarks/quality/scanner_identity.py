@@ -31,7 +31,7 @@ from contenders import CONTENDERS, TRAINED, fitted
 import stainxform as sx
 from stainxform.color_features import TileColors
 from stainxform.evaluate import center_identifiability, luminance_ssim
-from stainxform.evaluate.color_distances import wasserstein_of_bins
+from stainxform.evaluate.color_distances import wasserstein_of_tiles
 from stainxform.files import read_image
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -137,7 +137,8 @@ def identity(trial: Trial, colors: Colors) -> dict[str, Any]:
 def distance(trial: Trial, before: Colors, after: Colors) -> float:
     """Wasserstein distance of L, a and b to the target as it is: their sum, mean over the other centers."""
     target = before[trial.target].lab.mean(axis=0)
-    return float(np.mean([wasserstein_of_bins(after[n].lab.mean(axis=0), target).sum() for n in trial.others]))
+    pairs = [np.cumsum([after[name].lab.mean(axis=0), target], axis=-1) for name in trial.others]
+    return float(np.mean([wasserstein_of_tiles(np.array([1.0, -1.0]), pair).sum() for pair in pairs]))
 
 
 def measure(trial: Trial, before: Colors, normalizer: sx.Normalizer | None) -> dict[str, Any]:
