@@ -137,9 +137,11 @@ def test_counts_are_repeated_pixels(seed):
     image = he_image(seed, 8, 8)
     od = reference.optical_density(image)
     counts = np.random.default_rng(seed).integers(1, 9, len(od))
-    weighted, _ = factorized(od, 0.1, counts)
-    repeated, _ = factorized(np.repeat(od, counts, axis=0), 0.1)
-    np.testing.assert_allclose(weighted, repeated, atol=1e-5)
+    weighted, reached = factorized(od, 0.1, counts)
+    repeated, expected = factorized(np.repeat(od, counts, axis=0), 0.1)
+    # Their sums are rounded differently, so one may stop a step before the other: equal as far as a solution is at rest.
+    np.testing.assert_allclose(reached, expected, rtol=1e-9)
+    np.testing.assert_allclose(weighted, repeated, atol=2e-4)
 
 
 @pytest.mark.parametrize("penalty", [0.1, 0.01])
