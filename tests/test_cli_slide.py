@@ -17,6 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import stainxform as sx
+from stainxform._optional import is_tensor
 from stainxform.cli.app import app
 from stainxform.errors import ParameterError
 from stainxform.maps import ImageMap
@@ -140,11 +141,11 @@ def test_names_reach_the_record_only_when_asked_for(model, folder, tmp_path):
 
 def test_threads_and_devices_do_not_change_a_byte(model, folder, tmp_path):
     written = []
-    for number, options in enumerate((["-j", "1"], ["-j", "3"], ["--device", "cpu"])):
+    for number, options in enumerate((["-j", "1"], ["-j", "3"], ["--device", "cpu"], ["--device", "cpu:0"])):
         out = tmp_path / str(number)
         call("slide", "--model", model, folder / "one.tif", "-o", out, *options)
         written.append((out / "one.ome.tif").read_bytes())
-    assert written[0] == written[1] == written[2]
+    assert written[0] == written[1] == written[2] == written[3]
 
 
 def test_statistics_of_tiles_are_another_map(model, folder, tmp_path):
@@ -541,10 +542,10 @@ def test_the_slide_command_writes_tiles_too(model, tmp_path):
 
 
 def test_batches_on_a_device_give_the_same_tiles(model, folder):
-    device = pytest.importorskip("torch").device("cpu")  # not "cpu": tensors all the way, as on a GPU
+    pytest.importorskip("torch")
     with sx.open_slide(folder / "one.tif") as found:
         image_map, places = slide_map(sx.load(model), found), tissue_places(found, 64)
-        tiles = list(mapped_tiles(found, places, image_map, device=device))
+        tiles = list(mapped_tiles(found, places, image_map, device="cpu"))
         assert tiles
         for tile, (y, x) in zip(tiles, places.corners, strict=True):
             np.testing.assert_array_equal(tile, image_map(found.read(0, int(x), int(y), 64, 64)))
@@ -555,12 +556,13 @@ class Brightest(ImageMap):
 
     halo, align, tile = 3, 4, None
 
-    def apply(self, image, spec, levels=None):
+    def apply(self, given, spec, levels=None):
+        image = np.asarray(given)
         height, width, _ = image.shape
         padded = np.pad(image, ((3, 3), (3, 3), (0, 0)))
         result = np.max([padded[i : i + height, j : j + width] for i in range(7) for j in range(7)], axis=0)
         result[::4], result[:, ::4] = image[::4], image[:, ::4]
-        return result
+        return pytest.importorskip("torch").from_numpy(result) if is_tensor(given) else result
 
 
 def test_tiles_are_parts_of_the_mapped_level_whatever_the_map_looks_at(folder):
@@ -570,6 +572,7 @@ def test_tiles_are_parts_of_the_mapped_level_whatever_the_map_looks_at(folder):
         whole = Brightest()(found.read(1, 0, 0, width, height))
         tiles = list(mapped_tiles(found, places, Brightest(), threads=2))
         assert tiles
+        np.testing.assert_array_equal(tiles, list(mapped_tiles(found, places, Brightest(), device="cpu")))
         for tile, (y, x) in zip(tiles, places.corners, strict=True):
             np.testing.assert_array_equal(tile, whole[y : y + 50, x : x + 50])
 

@@ -41,6 +41,25 @@ def test_levels(kernels, inputs):
     check_levels(kernels, reference, inputs, "cuda")
 
 
+@pytest.mark.parametrize("method", ["reinhard", "macenko", "khan"])
+def test_a_slide_mapped_on_the_device_is_within_a_level(tmp_path, method):
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    from pyramid_files import ArraySlide
+    from slide_files import tissue
+
+    import stainxform as sx
+    from stainxform.slides import PyramidOptions, write_slide
+
+    image_map, levels = sx.fit_center([tissue(200, 200)], method).map_for(tissue(150, 170)), []
+    with ArraySlide(tissue(300, 280)) as slide:
+        for device in (None, "cuda"):
+            path = tmp_path / f"{device}.tif"
+            write_slide(slide, path, image_map, PyramidOptions(tile=64, lossless=True), device=device)
+            levels.append(tifffile.imread(path).astype(int))
+    assert abs(levels[0] - levels[1]).max() <= 1
+
+
 @operators
 def test_torch_finds_nothing_wrong_with_the_operators(operator):
     from test_ops import differentiable, examples

@@ -158,6 +158,16 @@ def test_levels_in_sub_ifds_are_found_and_pages_of_another_image_are_not(tmp_pat
             assert_reads(slide, levels, level, (0, 0, pixels.shape[1], pixels.shape[0]))
 
 
+def test_a_region_as_a_tensor_is_the_same(reader, files):
+    torch = pytest.importorskip("torch")
+    with sx.open_slide(files["jpeg 4:4:4"], reader) as slide:
+        pixels = slide.read_tensor(1, 3, 5, 70, 40, device="cpu")
+        assert (pixels.dtype, pixels.device.type) == (torch.uint8, "cpu")
+        np.testing.assert_array_equal(pixels.numpy(), slide.read(1, 3, 5, 70, 40))
+        with pytest.raises(ParameterError, match="does not lie inside"):
+            slide.read_tensor(0, -1, 0, 10, 10)
+
+
 @pytest.mark.parametrize("device", [None, "cpu"])
 @pytest.mark.parametrize(("level", "size", "overlap"), [(0, None, 0), (1, 50, 0), (0, (70, 40), 8), (2, 500, 0)])
 def test_tiles_are_the_regions_of_their_grid_in_order(reader, files, device, level, size, overlap):

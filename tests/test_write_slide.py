@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import stainxform as sx
 from stainxform import native
 from stainxform.errors import ParameterError, ResumeError, SlideBusyError, SlideError, SlideWriteError
-from stainxform.maps import IdentityMap, ImageMap
+from stainxform.maps import IdentityMap, ImageMap, TileMap
 from stainxform.slides import PyramidOptions, normalize, tissue_of, write_slide
 
 tifffile = pytest.importorskip("tifffile")
@@ -126,6 +126,37 @@ def test_threads_and_compiled_code_do_not_change_a_byte(tmp_path, options):
     with native.using("off"):
         written(tmp_path / "plain", image, None, options)
     assert len({(tmp_path / name).read_bytes() for name in ("1", "2", "5", "plain")}) == 1
+
+
+@pytest.mark.parametrize("background", ["normalize", "keep"])
+@pytest.mark.parametrize("method", ["reinhard", "macenko", "vahadane", "khan", "squares"])
+def test_tensors_on_a_device_give_the_same_bytes(tmp_path, monkeypatch, method, background):
+    """As on a GPU: pixels become tensors of the device, are mapped as such, and come back to be encoded."""
+    pytest.importorskip("torch")
+    pixels = tissue(200, 230)
+    center = sx.fit_center([tissue(200, 200)], "reinhard" if method == "squares" else method)
+    image_map = TileMap(center, 48) if method == "squares" else center.map_for(tissue(150, 170))
+    with ArraySlide(pixels) as slide:
+        expected = write_slide(slide, tmp_path / "arrays.tif", image_map, LOSSLESS, background=background)
+        monkeypatch.setattr(ArraySlide, "_read_tensor", counted := Counted(ArraySlide._read_tensor))
+        found = write_slide(slide, tmp_path / "tensors.tif", image_map, LOSSLESS, background=background, device="cpu")
+    assert counted.devices == {"cpu"}
+    assert found.levels == expected.levels
+    assert (tmp_path / "tensors.tif").read_bytes() == (tmp_path / "arrays.tif").read_bytes()
+
+
+class Counted:
+    """A method that notes the devices that it is asked for."""
+
+    def __init__(self, method):
+        self.method, self.devices = method, set()
+
+    def __get__(self, slide, owner):
+        def method(level, box, device):
+            self.devices.add(device.type)
+            return self.method(slide, level, box, device)
+
+        return method
 
 
 def test_levels_and_size_are_told(tmp_path):

@@ -30,7 +30,7 @@ class Work:
     model : None: the pixels stay as they are.
     statistics : "slide": one map for the slide, no seams. "tile": each tile has its own, as papers do it.
     reader : see :func:`stainxform.open_slide`.
-    device : for networks and readers: "cpu", "cuda", ...; "auto": CUDA where torch has it.
+    device : of networks and pixels: "cpu", "cuda", ...; "auto": CUDA where torch has it.
     threads : how many read, map and write one slide. Nothing written depends on it.
     names : the record also holds the names of the files, which may identify patients.
     """
@@ -111,7 +111,8 @@ def _process(job: Job, work: Work, slide: Slide, strict: bool, progress: Progres
         record.write(job.target, facts | {"output": None})
         return found
 
-    order = Order(slide, job.target, map_for, fingerprint, strict, work.threads, device, progress)
+    on = None if device == "cpu" else device
+    order = Order(slide, job.target, map_for, fingerprint, strict, work.threads, on, progress)
     before = use_torch_threads(1)  # one for each of ours, so that no byte depends on their number
     try:
         pixels = work.product.make(order)

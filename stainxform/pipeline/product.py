@@ -21,7 +21,7 @@ class Order:
 
     ``map_for`` gives the map of the slide, None for none, by the side of the squares that have one of their own where
     statistics are those of tiles. ``fingerprint`` names source, model and settings; ``strict``: a partial product with
-    another is refused, and not begun anew.
+    another is refused, and not begun anew. ``device``: a torch device that decodes and maps; None: numpy on the CPU.
     """
 
     slide: Slide
@@ -30,7 +30,7 @@ class Order:
     fingerprint: str
     strict: bool = False
     threads: int = 2
-    device: str = "cpu"
+    device: str | None = None
     progress: Progress | None = None
 
 

@@ -58,6 +58,7 @@ class Pyramid(Product):
             self.options,
             background=self.background,
             threads=order.threads,
+            device=order.device,
             resume=resume,
             fingerprint=order.fingerprint,
             progress=order.progress,

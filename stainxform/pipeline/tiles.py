@@ -23,8 +23,8 @@ from stainxform.modelfile import atomic_write
 from stainxform.native import one_thread
 from stainxform.pipeline.product import Order, Product
 from stainxform.slides import Slide
+from stainxform.slides.mapped import read_mapped
 from stainxform.slides.sampling import Places, check_sampling, resized, tissue_places
-from stainxform.tiling import surroundings
 
 FORMATS = ("png", "jpg", "zarr")
 TABLE, PARTIAL = "tiles.csv", ".partial"
@@ -99,28 +99,24 @@ class TissueTiles(Product):
 
 
 def mapped_tiles(
-    slide: Slide, places: Places, image_map: ImageMap | None, *, threads: int = 2, device: str = "cpu"
+    slide: Slide, places: Places, image_map: ImageMap | None, *, threads: int = 2, device: Any = None
 ) -> Iterator[np.ndarray]:
     """The tiles, uint8 ``(side, side, 3)``, each as the whole level mapped at once would have it there.
 
-    A pointwise map has batches decoded and mapped on the device; around others a halo is read with each tile.
+    They are mapped on the device, and by cuCIM decoded there; None: numpy arrays on the CPU. A pointwise map gets whole
+    batches; around others a halo is read with each tile.
     """
     if image_map is None or image_map.halo == 0:
-        batches = slide.tiles(
-            places.level, places.side, where=places.where, threads=threads, device=None if device == "cpu" else device
-        )
+        batches = slide.tiles(places.level, places.side, where=places.where, threads=threads, device=device)
         for batch in batches:
             mapped = batch.pixels if image_map is None else image_map(batch.pixels, channel_axis=-1)
             yield from mapped.cpu().numpy() if is_tensor(mapped) else mapped
         return
-    whole = slide.levels[places.level].shape
 
     def read(corner: np.ndarray) -> np.ndarray:
         box = int(corner[1]), int(corner[0]), places.side, places.side
-        x, y, width, height = surroundings(image_map, box, whole)
         with one_thread():
-            mapped = image_map(slide.read(places.level, x, y, width, height))
-        return mapped[box[1] - y :, box[0] - x :][: places.side, : places.side]
+            return read_mapped(slide, places.level, image_map, box, device)
 
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(places), 4 * threads):

@@ -101,6 +101,15 @@ class Slide(ABC):
         with self._in_use():
             return self._read(operator.index(level), box)
 
+    def read_tensor(self, level: int, x: int, y: int, width: int, height: int, *, device: Any = "auto") -> Any:
+        """The same as a torch tensor, uint8 ``(height, width, 3)``, on a device; decoded there if the reader can.
+
+        ``device``: a torch device; "auto": CUDA where torch has it, else the CPU.
+        """
+        box, where = self._check_box(level, (x, y, width, height)), as_device(device)
+        with self._in_use():
+            return self._read_tensor(operator.index(level), box, where)
+
     def grid(self, level: int = 0, size: int | tuple[int, int] | None = None, overlap: int = 0) -> TileGrid:
         """Tiles of ``size`` (side, or width and height) of a level; default: the grid that the file is stored in."""
         found = self._level(level)
@@ -136,7 +145,7 @@ class Slide(ABC):
             raise ParameterError(f"batch and threads must be at least 1, got {batch} and {threads}")
         chosen = grid.chosen(where)
         groups = [chosen[start : start + batch] for start in range(0, len(chosen), batch)]
-        return self._batches(grid, groups, threads, _device(device))
+        return self._batches(grid, groups, threads, as_device(device))
 
     def _batches(
         self, grid: TileGrid, groups: list[list[tuple[int, int]]], threads: int, device: Any
@@ -193,6 +202,10 @@ class Slide(ABC):
     def _read(self, level: int, box: Box) -> np.ndarray:
         """Pixels of a box that lies inside the level; called by several threads."""
 
+    def _read_tensor(self, level: int, box: Box, device: Any) -> Any:
+        """The same on a torch device."""
+        return _tensor(self._read(level, box), device)
+
     @abstractmethod
     def _close(self) -> None:
         """Let go of the file; no read is under way."""
@@ -231,7 +244,8 @@ def batch_of(grid: TileGrid, group: list[tuple[int, int]], pixels: Any) -> TileB
     return TileBatch(grid.level, pixels, boxes, np.array(group, np.int64))
 
 
-def _device(device: Any) -> Any:
+def as_device(device: Any) -> Any:
+    """A torch device; "auto": CUDA where torch has it, else the CPU. None stays None."""
     if device is None:
         return None
     torch = require("torch", "torch")

@@ -49,6 +49,9 @@ class CucimSlide(Slide):
         pixels = np.array(self._decode(level, box, self._place(level, box)))
         return np.asarray(self._checked(level, [box], pixels[None])[0])
 
+    def _read_tensor(self, level: int, box: Box, device: Any) -> Any:
+        return self._whole(level, [box], 1, device)[0]
+
     def _place(self, level: int, box: Box) -> tuple[int, int]:
         """The region's corner in pixels of level 0; cuCIM divides by the downsample and rounds down."""
         downsample = self._downsamples[level]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from stainxform.errors import ParameterError
@@ -24,14 +26,15 @@ class MappedSlide:
     image_map : the map of the whole slide, or None.
     background : "normalize", or "keep": tiles with less than a hundredth of tissue keep their pixels.
     tile : side of those tiles.
+    device : a torch device, to have pixels mapped there, as tensors; None: as numpy arrays.
 
     Raises ParameterError for a map that needs the whole image at once.
     """
 
-    def __init__(self, slide: Slide, image_map: ImageMap | None, background: str, tile: int):
+    def __init__(self, slide: Slide, image_map: ImageMap | None, background: str, tile: int, device: Any = None):
         if background not in BACKGROUNDS:
             raise ParameterError(f"background must be one of: {', '.join(BACKGROUNDS)}; got {background!r}")
-        self._slide, self._map = slide, image_map
+        self._slide, self._map, self._device = slide, image_map, device
         self._grid = slide.grid(0, tile)
         self._shape = slide.levels[0].shape
         self._kept: np.ndarray | None = None
@@ -68,9 +71,17 @@ class MappedSlide:
 
     def _part(self, image_map: ImageMap, mapped: Box, wanted: Box) -> np.ndarray:
         """Map a region at once; of the result, a part."""
-        region = surroundings(image_map, mapped, self._shape)
-        pixels = np.asarray(image_map(self._slide.read(0, *region), channel_axis=-1))
-        return _window(pixels, wanted, region)
+        return _window(read_mapped(self._slide, 0, image_map, mapped, self._device), wanted, mapped)
+
+
+def read_mapped(slide: Slide, level: int, image_map: ImageMap, box: Box, device: Any = None) -> np.ndarray:
+    """A region, uint8 ``(height, width, 3)``, as the map of the whole level makes it; what it depends on is read, too."""
+    region = surroundings(image_map, box, slide.levels[level].shape)
+    if device is None:
+        return _window(np.asarray(image_map(slide.read(level, *region), channel_axis=-1)), box, region)
+    mapped = image_map(slide.read_tensor(level, *region, device=device), channel_axis=-1)
+    found: np.ndarray = _window(mapped, box, region).cpu().numpy()
+    return found
 
 
 def _overlapping(grid: TileGrid, box: Box) -> list[tuple[int, int]]:
@@ -90,7 +101,7 @@ def _common(one: Box, other: Box) -> Box:
     return left, top, right - left, bottom - top
 
 
-def _window(pixels: np.ndarray, part: Box, of: Box) -> np.ndarray:
+def _window(pixels: Any, part: Box, of: Box) -> Any:
     """The view of a part in the pixels of a larger box."""
     x, y = part[0] - of[0], part[1] - of[1]
     return pixels[y : y + part[3], x : x + part[2]]

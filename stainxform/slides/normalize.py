@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from stainxform._version import __version__
 from stainxform.errors import ParameterError, SlideError
 from stainxform.kernels import halve
 from stainxform.maps import ImageMap
-from stainxform.slides.base import THREADS, Level, Slide
+from stainxform.slides.base import THREADS, Level, Slide, as_device
 from stainxform.slides.codec import TileCodec, codec_for
 from stainxform.slides.description import Facts
 from stainxform.slides.grid import TileGrid
@@ -61,6 +61,7 @@ def write_slide(
     *,
     background: str = "normalize",
     threads: int = THREADS,
+    device: Any = None,
     resume: bool = False,
     fingerprint: str = "",
     icc: bytes | str | None = "auto",
@@ -80,6 +81,8 @@ def write_slide(
     background : "normalize": every pixel is mapped. "keep": tiles without tissue keep their pixels; where the map
         changes glass, their borders show.
     threads : how many decode, map and encode at a time. No byte of the file depends on it.
+    device : a torch device, on which pixels are mapped and, by cuCIM, decoded; "auto": CUDA where torch has it, else the
+        CPU. Default: numpy arrays, which need no torch; a CPU gives the same bytes either way. Encoding is on the CPU.
     resume : continue a partial file, if there is one; default: begin anew. The result is the same, bit for bit.
     fingerprint : text that names source, map and settings; one that differs from the partial file's is refused. To
         resume with a map there must be one.
@@ -103,12 +106,14 @@ def write_slide(
     if path.exists() and slide.path.exists() and path.samefile(slide.path):
         raise ParameterError(f"{path} is the slide that is being read; choose another name")
     tile = options.tile_for(slide.levels[0].tile)
-    source = MappedSlide(slide, image_map, background, tile)
+    where = as_device(device)
+    source = MappedSlide(slide, image_map, background, tile, where)
     plan = _Plan(slide.levels[0].shape, tile)
     profile, colors = profile_for(icc, slide, image_map is not None)
     facts = Facts(plan.shapes[0], slide.mpp, slide.magnification, colors)
     codec = codec_for(options, tile)
-    identity = _identity(fingerprint, slide, options, facts, profile, background, image_map is None)
+    computed_on = "cpu" if where is None or image_map is None else where.type
+    identity = _identity(fingerprint, slide, options, facts, profile, background, image_map is None, computed_on)
     writer = PyramidWriter(path, plan.shapes, tile, codec, options, facts, profile, identity, resume)
     try:
         resumed = writer.step > 0
@@ -224,6 +229,7 @@ def _identity(
     profile: bytes | None,
     background: str,
     copied: bool,
+    device: str,
 ) -> str:
     """Digest of all that the bytes of the file depend on, as far as we know it."""
     known = {
@@ -235,6 +241,7 @@ def _identity(
         "profile": hashlib.sha256(profile or b"").hexdigest(),
         "background": background,
         "copied": copied,
+        "device": device,
         "kernels": native.active(),
         "versions": [__version__, require("imagecodecs", "slides").__version__],
     }
