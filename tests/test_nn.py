@@ -260,6 +260,7 @@ class TestGraphs:
     def _forget_compiled(self):
         torch._dynamo.reset()  # all modules share one forward, which is compiled a limited number of times
 
+    @pytest.mark.slow
     @plain_warnings
     def test_compile_in_one_graph(self, case, unit):
         _, module = case
@@ -267,6 +268,7 @@ class TestGraphs:
         for batch in (unit, unit[:2, :, :40, :33]):
             torch.testing.assert_close(compiled(batch), module(batch), atol=FLOAT, rtol=0)
 
+    @pytest.mark.slow
     @plain_warnings
     def test_compiled_gradients(self, normalizers, unit):
         for method in ("macenko", "stainlut"):
@@ -299,6 +301,7 @@ class TestGraphs:
         for batch in (unit, unit[:2, :, :40, :33], unit[:1]):
             torch.testing.assert_close(loaded(batch), module(batch), atol=FLOAT, rtol=0)
 
+    @pytest.mark.slow
     @plain_warnings
     @pytest.mark.parametrize(("native", "needs"), [(True, "torch"), (False, "stainxform.nn")])
     def test_another_process_runs_a_saved_program(self, macenko, tiles, unit, tmp_path, native, needs):

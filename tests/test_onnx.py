@@ -43,6 +43,7 @@ def unit(eight_bit) -> np.ndarray:
     return (eight_bit / 255).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_every_method_is_exported_whole_or_as_a_map(normalizer, tiles, unit, tmp_path):
     path, model = tmp_path / "model.onnx", normalizer
     if not Normalize(normalizer).native:
@@ -56,6 +57,7 @@ def test_every_method_is_exported_whole_or_as_a_map(normalizer, tiles, unit, tmp
     assert np.abs(run(path, unit) - unit).max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["macenko", "stainlut"])
 def test_8_bit_images(method, normalizers, eight_bit, tmp_path):
     model = normalizers[method]
@@ -66,6 +68,7 @@ def test_8_bit_images(method, normalizers, eight_bit, tmp_path):
     assert np.abs(result.astype(int) - plain(model, eight_bit)).max() <= 1
 
 
+@pytest.mark.slow
 def test_value_ranges(macenko, tiles, unit, tmp_path):
     model = macenko.map_for(tiles[1][0])
     export(model, tmp_path / "model.onnx", value_range=(-1, 1))
@@ -73,6 +76,7 @@ def test_value_ranges(macenko, tiles, unit, tmp_path):
     np.testing.assert_allclose(run(tmp_path / "model.onnx", unit * 2 - 1), wanted, atol=2 * FLOAT, rtol=0)
 
 
+@pytest.mark.slow
 def test_blank_images_are_kept(normalizers, unit, tmp_path):
     for method in ("stainlut", "stainnet"):
         batch = unit.copy()
@@ -81,12 +85,14 @@ def test_blank_images_are_kept(normalizers, unit, tmp_path):
         np.testing.assert_array_equal(run(tmp_path / "model.onnx", batch)[1], batch[1])
 
 
+@pytest.mark.slow
 def test_tables(macenko, tiles, unit, tmp_path):
     table = sx.bake(macenko.map_for(tiles[1][0]), 17)
     export(table, tmp_path / "table.onnx")
     np.testing.assert_allclose(run(tmp_path / "table.onnx", unit), plain(table, unit), atol=FLOAT, rtol=0)
 
 
+@pytest.mark.slow
 def test_inputs_metadata_and_no_file_names(normalizers, tiles, tmp_path):
     normalizers["stainnet"].save(tmp_path / "patient.safetensors")
     export(tmp_path / "patient.safetensors", tmp_path / "model.onnx", value_range=(0, 255))
@@ -132,6 +138,7 @@ def test_without_it_the_error_names_the_extra(package, macenko, tiles, tmp_path,
         export(macenko.map_for(tiles[1][0]), tmp_path / "model.onnx")
 
 
+@pytest.mark.slow
 def test_nothing_is_said_while_exporting(macenko, tiles, tmp_path, capfd):
     export(macenko.map_for(tiles[1][0]), tmp_path / "model.onnx")
     assert capfd.readouterr() == ("", "")
