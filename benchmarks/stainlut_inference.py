@@ -27,12 +27,12 @@ import torch
 from pages import cpu_name, write_between_marks
 
 import stainxform as sx
-from stainxform import native
-from stainxform.files import read_image
-from stainxform.histogram import ColorHistogram
-from stainxform.images import check_image
-from stainxform.nets.stainlut import StainLUTNet
-from stainxform.normalizers.stainlut import ContextMap, StainLUT, image_gray
+from stainxform._native import native
+from stainxform.image.histogram import ColorHistogram
+from stainxform.image.layout import check_image
+from stainxform.io.images import read_image
+from stainxform.normalizers.stainlut.network import StainLUTNet
+from stainxform.normalizers.stainlut.normalizer import ContextMap, StainLUT, image_gray
 from stainxform.samples import pair
 
 MODES = ("eager", "exact", "fast")

@@ -23,13 +23,13 @@ from pages import cpu_name, write_between_marks
 from torch import Tensor
 
 import stainxform as sx
-from stainxform import native
-from stainxform.nets import stainlut as nets
-from stainxform.nets.stainlut import Fusion, StainLUTNet, regularization
+from stainxform._native import native
+from stainxform.learning import data
+from stainxform.normalizers.stainlut import network as nets
+from stainxform.normalizers.stainlut.network import Fusion, StainLUTNet, regularization
+from stainxform.normalizers.stainlut.training import ColorRandomization, Rates, StainLUTTask
 from stainxform.ops.lut4d import lookup_gray, lut4d
 from stainxform.samples import pair
-from stainxform.train import data
-from stainxform.train.stainlut import ColorRandomization, Rates, StainLUTTask
 
 TOLERANCE = 1e-4
 """Relative, between the losses of any variant and of ours at each of the first steps."""
@@ -83,7 +83,7 @@ VARIANTS: dict[str, tuple[Callable[[], AbstractContextManager[object]], bool]] =
 
 
 class Trainer:
-    """Takes steps of ``stainxform.train.loop.train``, at constant rates, without its log."""
+    """Takes steps of ``stainxform.learning.loop.train``, at constant rates, without its log."""
 
     def __init__(self, tiles: list[np.ndarray], crop: int | None, fused: bool):
         torch.manual_seed(0)

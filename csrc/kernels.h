@@ -103,7 +103,7 @@ struct Separation {
     double penalty, determinant;
 };
 
-// Settings of stainxform/factorization.py.
+// Settings of stainxform/stains/factorization.py.
 struct Factorization {
     double penalty, tolerance, collinear;
     int32_t steps;

@@ -15,68 +15,67 @@ from typing import TYPE_CHECKING, Any
 from stainxform._version import __version__
 
 if TYPE_CHECKING:
-    from stainxform.background import background_intensity
-    from stainxform.center import fit_center
-    from stainxform.lut3d import Lut3DMap, bake, bake_center, bake_error, read_cube, write_cube
-    from stainxform.maps import ColorMap
-    from stainxform.native import set_threads
+    from stainxform._native.native import set_threads
+    from stainxform.image.glass import background_intensity
+    from stainxform.image.tissue import tissue_mask
+    from stainxform.maps import ColorMap, Lut3DMap, bake, bake_center, bake_error, read_cube, write_cube
     from stainxform.normalizers.base import Normalizer
-    from stainxform.normalizers.colornormnet import ColorNormNet
-    from stainxform.normalizers.fast_slide import Ramakrishnan
+    from stainxform.normalizers.center import fit_center
+    from stainxform.normalizers.colornormnet.normalizer import ColorNormNet
     from stainxform.normalizers.histogram_matching import HistogramMatching
     from stainxform.normalizers.khan import Khan
     from stainxform.normalizers.macenko import Macenko
+    from stainxform.normalizers.ramakrishnan import Ramakrishnan
     from stainxform.normalizers.registry import Method, register
     from stainxform.normalizers.registry import registered as methods
     from stainxform.normalizers.reinhard import Reinhard
     from stainxform.normalizers.reinhard_modified import ReinhardModified
-    from stainxform.normalizers.staingan import StainGAN
-    from stainxform.normalizers.stainlut import StainLUT
-    from stainxform.normalizers.stainnet import StainNet
+    from stainxform.normalizers.staingan.normalizer import StainGAN
+    from stainxform.normalizers.stainlut.normalizer import StainLUT
+    from stainxform.normalizers.stainnet.normalizer import StainNet
     from stainxform.normalizers.vahadane import Vahadane
     from stainxform.pipeline.estimate import slide_map
-    from stainxform.pipeline.many import normalize_slides
-    from stainxform.references import complement_stains, match_stains, reference_stains
-    from stainxform.slides.open import open_slide
-    from stainxform.stain_tools import combine_stains, estimate_stain_matrix, separate_stains
-    from stainxform.tissue import tissue_mask
+    from stainxform.pipeline.run import normalize_slides
+    from stainxform.slides.readers.registry import open_slide
+    from stainxform.stains.references import complement_stains, match_stains, reference_stains
+    from stainxform.stains.tools import combine_stains, estimate_stain_matrix, separate_stains
 
 _LAZY = {
     "ColorMap": "maps:ColorMap",
-    "ColorNormNet": "normalizers.colornormnet:ColorNormNet",
+    "ColorNormNet": "normalizers.colornormnet.normalizer:ColorNormNet",
     "HistogramMatching": "normalizers.histogram_matching:HistogramMatching",
     "Khan": "normalizers.khan:Khan",
-    "Lut3DMap": "lut3d:Lut3DMap",
+    "Lut3DMap": "maps:Lut3DMap",
     "Macenko": "normalizers.macenko:Macenko",
     "Method": "normalizers.registry:Method",
     "Normalizer": "normalizers.base:Normalizer",
-    "Ramakrishnan": "normalizers.fast_slide:Ramakrishnan",
+    "Ramakrishnan": "normalizers.ramakrishnan:Ramakrishnan",
     "Reinhard": "normalizers.reinhard:Reinhard",
     "ReinhardModified": "normalizers.reinhard_modified:ReinhardModified",
-    "StainGAN": "normalizers.staingan:StainGAN",
-    "StainLUT": "normalizers.stainlut:StainLUT",
-    "StainNet": "normalizers.stainnet:StainNet",
+    "StainGAN": "normalizers.staingan.normalizer:StainGAN",
+    "StainLUT": "normalizers.stainlut.normalizer:StainLUT",
+    "StainNet": "normalizers.stainnet.normalizer:StainNet",
     "Vahadane": "normalizers.vahadane:Vahadane",
-    "background_intensity": "background:background_intensity",
-    "bake": "lut3d:bake",
-    "bake_center": "lut3d:bake_center",
-    "bake_error": "lut3d:bake_error",
-    "combine_stains": "stain_tools:combine_stains",
-    "complement_stains": "references:complement_stains",
-    "estimate_stain_matrix": "stain_tools:estimate_stain_matrix",
-    "fit_center": "center:fit_center",
-    "match_stains": "references:match_stains",
+    "background_intensity": "image.glass:background_intensity",
+    "bake": "maps:bake",
+    "bake_center": "maps:bake_center",
+    "bake_error": "maps:bake_error",
+    "combine_stains": "stains.tools:combine_stains",
+    "complement_stains": "stains.references:complement_stains",
+    "estimate_stain_matrix": "stains.tools:estimate_stain_matrix",
+    "fit_center": "normalizers.center:fit_center",
+    "match_stains": "stains.references:match_stains",
     "methods": "normalizers.registry:registered",
-    "normalize_slides": "pipeline.many:normalize_slides",
-    "open_slide": "slides.open:open_slide",
-    "read_cube": "lut3d:read_cube",
-    "reference_stains": "references:reference_stains",
+    "normalize_slides": "pipeline.run:normalize_slides",
+    "open_slide": "slides.readers.registry:open_slide",
+    "read_cube": "maps:read_cube",
+    "reference_stains": "stains.references:reference_stains",
     "register": "normalizers.registry:register",
-    "separate_stains": "stain_tools:separate_stains",
-    "set_threads": "native:set_threads",
+    "separate_stains": "stains.tools:separate_stains",
+    "set_threads": "_native.native:set_threads",
     "slide_map": "pipeline.estimate:slide_map",
-    "tissue_mask": "tissue:tissue_mask",
-    "write_cube": "lut3d:write_cube",
+    "tissue_mask": "image.tissue:tissue_mask",
+    "write_cube": "maps:write_cube",
 }
 
 __all__ = [

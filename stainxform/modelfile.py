@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from stainxform.errors import ModelFileError
-from stainxform.settings import for_json
+from stainxform.io.atomic import atomic_write
+from stainxform.io.settings import for_json
 
 FORMAT = 1
 """Version of the file layout. A reader refuses files with a higher number."""
@@ -55,21 +54,6 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
 def settings_digest(record: dict[str, Any]) -> str:
     """SHA-256 of a metadata record, so that a changed setting is noticed like a changed weight."""
     return hashlib.sha256(json.dumps(record, sort_keys=True, default=for_json).encode()).hexdigest()
-
-
-def atomic_write(path: str | Path, data: bytes) -> None:
-    """Write under a temporary name in the same folder, flush to disk, rename: never half a file under its name."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def pack(state: ModelState) -> bytes:

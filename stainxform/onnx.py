@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from stainxform._optional import require
 from stainxform._version import __version__
 from stainxform.errors import ParameterError
-from stainxform.images import ValueRange
-from stainxform.modelfile import atomic_write
+from stainxform.image.layout import ValueRange
+from stainxform.io.atomic import atomic_write
 
 if TYPE_CHECKING:
     from stainxform.maps import ImageMap

@@ -6,7 +6,7 @@ import numpy as np
 
 from stainxform._optional import is_tensor
 from stainxform.errors import ParameterError
-from stainxform.images import Image, ValueRange, check_image
+from stainxform.image.layout import Image, ValueRange, check_image
 from stainxform.maps import ImageMap
 
 Box = tuple[int, int, int, int]

@@ -14,7 +14,7 @@ import stainxform.albumentations as for_albumentations
 import stainxform.monai as for_monai
 from stainxform import Normalizer
 from stainxform.errors import MissingDependencyError
-from stainxform.images import as_numpy
+from stainxform.image.layout import as_numpy
 
 try:
     import stainxform.torchvision as for_torchvision

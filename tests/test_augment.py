@@ -42,7 +42,7 @@ from stainxform.errors import (
     ParameterError,
     StainXformWarning,
 )
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import IdentityMap
 from stainxform.normalizers.base import Normalizer
 

@@ -21,7 +21,7 @@ from monai.transforms import Compose, Randomizable, RandomizableTrait
 
 import stainxform.albumentations as for_albumentations
 import stainxform.monai as for_monai
-from stainxform._augment_hosts import parameter_names, transform_name
+from stainxform._hosts.augment import parameter_names, transform_name
 from stainxform.augment import AUGMENTATIONS, ColorStatistics
 from stainxform.errors import (
     InvalidImageError,
@@ -426,7 +426,7 @@ def test_without_the_host_the_error_names_the_extra(monkeypatch, host):
     import importlib
     import sys
 
-    name = f"stainxform.{host}_augment"
+    name = f"stainxform.{host}.augment"
     monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "monai.transforms" if host == "monai" else host, None)
     with pytest.raises(MissingDependencyError, match=rf"pip install 'stainxform\[{host}\]'"):

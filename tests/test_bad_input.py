@@ -15,7 +15,7 @@ from augment_cases import make
 import stainxform as sx
 from stainxform.augment import AUGMENTATIONS
 from stainxform.errors import InvalidImageError, NotEnoughTissueError, StainXformWarning
-from stainxform.images import as_numpy
+from stainxform.image.layout import as_numpy
 from stainxform.testing import corrupted_tiles
 
 PAGE = Path(__file__).parents[1] / "docs" / "bad_input.md"

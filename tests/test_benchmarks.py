@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from stainxform import native
+from stainxform._native import native
 
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "speed"
 MODULES = ("environment", "jobs", "layouts", "makers", "measure", "report", "run")

@@ -16,11 +16,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import stainxform
-from stainxform._augment_hosts import transform_name
+from stainxform._hosts.augment import transform_name
 from stainxform.augment import AUGMENTATIONS, ColorStatistics, RandStainNA
 from stainxform.cli import batch
 from stainxform.cli.app import app
-from stainxform.files import read_image
+from stainxform.io.images import read_image
 from stainxform.samples import pair, write_center
 
 ROOT = Path(stainxform.__file__).parents[1]

@@ -29,7 +29,7 @@ pytest.importorskip("imagecodecs")
 from slide_files import tissue, write  # noqa: E402
 
 from stainxform.pipeline import ModelFile, Pyramid, TissueTiles, Work, plan_slides, run  # noqa: E402
-from stainxform.pipeline.one import slide_map  # noqa: E402
+from stainxform.pipeline.process import slide_map  # noqa: E402
 from stainxform.pipeline.tiles import mapped_tiles  # noqa: E402
 from stainxform.slides import PyramidOptions  # noqa: E402
 from stainxform.slides.sampling import tissue_places  # noqa: E402
@@ -327,7 +327,7 @@ def big(path):
     return write(path, np.tile(piece, (5, 5, 1)), levels=1, tile=(256, 256))
 
 
-NOTE_ALWAYS = "import stainxform.slides.normalize as n; n.NOTE_SECONDS = 0"
+NOTE_ALWAYS = "import stainxform.slides.writer.write as n; n.NOTE_SECONDS = 0"
 
 
 @pytest.mark.slow

@@ -129,9 +129,9 @@ def test_processes_of_this_machine(model, folder, tmp_path):
 
 
 def note_always():
-    import stainxform.slides.normalize
+    import stainxform.slides.writer.write
 
-    stainxform.slides.normalize.NOTE_SECONDS = 0
+    stainxform.slides.writer.write.NOTE_SECONDS = 0
 
 
 @pytest.mark.slow

@@ -9,12 +9,12 @@ from scipy.stats import wasserstein_distance
 from skimage.color import rgb2lab
 from strategies import STAINS, blank_image, he_image, he_images, laws
 
-from stainxform.color_features import FEATURE_NAMES, TileColors, color_features, stain_matrix, tissue_colors
 from stainxform.errors import InvalidImageError, NotEnoughTissueError, ParameterError
 from stainxform.evaluate import frechet_distance, lab_wasserstein, luminance_ssim, psnr, ssim, stain_angle
 from stainxform.evaluate.color_distances import mean_stain_matrix
+from stainxform.image.tissue import tissue_mask
 from stainxform.samples import pair
-from stainxform.tissue import tissue_mask
+from stainxform.stains.features import FEATURE_NAMES, TileColors, color_features, stain_matrix, tissue_colors
 
 TILES = [he_image(seed, 40, 40) for seed in range(3)]
 OTHERS = [he_image(seed, 40, 40, eosin=1.6) for seed in range(3, 6)]

@@ -13,14 +13,14 @@ from training import count, killed_and_resumed, same_weights  # noqa: E402
 import stainxform as sx  # noqa: E402
 from stainxform.color import CIELab  # noqa: E402
 from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterError, TrainingError  # noqa: E402
-from stainxform.lut3d import bake, bake_error  # noqa: E402
+from stainxform.image.tissue import tissue_mask  # noqa: E402
 from stainxform.maps import ChannelAffineMap  # noqa: E402
-from stainxform.nets.colornormnet import ColorNormNetwork, DenseBlock  # noqa: E402
+from stainxform.maps.lut3d import bake, bake_error  # noqa: E402
 from stainxform.normalizers import colornormnet as module  # noqa: E402
-from stainxform.normalizers.colornormnet import ColorNormNet  # noqa: E402
+from stainxform.normalizers.colornormnet.network import ColorNormNetwork, DenseBlock  # noqa: E402
+from stainxform.normalizers.colornormnet.normalizer import ColorNormNet  # noqa: E402
+from stainxform.normalizers.colornormnet.training import ColorNormNetTask, offset_loss  # noqa: E402
 from stainxform.samples import pair  # noqa: E402
-from stainxform.tissue import tissue_mask  # noqa: E402
-from stainxform.train.colornormnet import ColorNormNetTask, offset_loss  # noqa: E402
 
 SMALL = {"steps": 6, "batch": 2, "crop": 32, "validate_every": 2, "device": "cpu", "progress": False}
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from stainxform.errors import InvalidImageError, NotEnoughTissueError, StainXformWarning
-from stainxform.images import as_numpy
+from stainxform.image.layout import as_numpy
 from stainxform.testing import in_range, memory_layouts
 
 each_host = pytest.mark.parametrize("host", HOSTS, ids=str)

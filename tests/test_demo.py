@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 import stainxform
 from stainxform.cli.app import app
-from stainxform.demo import METHODS, TEST_TILES, Files, run_demo
+from stainxform.cli.demo.run import METHODS, TEST_TILES, Files, run_demo
 from stainxform.errors import ParameterError
 from stainxform.evaluate import psnr, ssim
-from stainxform.files import image_files, read_image
+from stainxform.io.images import image_files, read_image
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from hypothesis.extra.numpy import arrays
 from strategies import he_image, he_images, laws, odd_images, stored_images
 
 from stainxform.errors import InvalidImageError
-from stainxform.histogram import ON_GRID, ColorHistogram, weighted_moments, weighted_percentile
-from stainxform.images import check_image
-from stainxform.sources import iterate
+from stainxform.image.histogram import ON_GRID, ColorHistogram, weighted_moments, weighted_percentile
+from stainxform.image.layout import check_image
+from stainxform.io.sources import iterate
 
 tiles = st.lists(he_images(largest=12) | odd_images(), min_size=1, max_size=5)
 

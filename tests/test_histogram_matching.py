@@ -12,7 +12,7 @@ from strategies import blank_image, he_image, he_images, laws, odd_images
 import stainxform as sx
 from stainxform import HistogramMatching
 from stainxform.errors import NotEnoughTissueError, ParameterError
-from stainxform.files import read_image
+from stainxform.io.images import read_image
 from stainxform.maps import CurveMap
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"

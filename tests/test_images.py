@@ -4,9 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import LAYOUTS, he_image, laws, store, stored_images
 
-from stainxform import Macenko, native
+from stainxform import Macenko
+from stainxform._native import native
 from stainxform.errors import InvalidImageError, ParameterError
-from stainxform.images import BLOCK_PIXELS, check_image, map_pixels
+from stainxform.image.layout import BLOCK_PIXELS, check_image, map_pixels
 from stainxform.maps import ColorMap, IdentityMap, StainMatrixMap
 
 RGB = he_image()

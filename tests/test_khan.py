@@ -11,12 +11,12 @@ from strategies import blank_image, he_image, he_images, laws, odd_images
 
 import stainxform as sx
 from stainxform import Khan
-from stainxform.classifier import BACKGROUND, EOSIN, HEMATOXYLIN, StainClassifier, bundled_classifier
 from stainxform.errors import MissingDependencyError, ModelFileError, NotEnoughTissueError, ParameterError
 from stainxform.evaluate.metrics import psnr
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
 from stainxform.normalizers.khan import MonotoneSpline
 from stainxform.samples import pair, render, tissue
+from stainxform.stains.classifier import BACKGROUND, EOSIN, HEMATOXYLIN, StainClassifier, bundled_classifier
 
 BUNDLED = tuple(vars(bundled_classifier()).values())
 sources = he_images(smallest=28)

@@ -14,11 +14,23 @@ from references import lut3d as reference
 from strategies import blank_image, he_image, laws
 
 import stainxform as sx
-from stainxform import native
+from stainxform._native import native
 from stainxform.color import CIELab
 from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterError
-from stainxform.lut3d import MOST_NODES, BakeError, Lut3DMap, bake, bake_center, bake_error, read_cube, write_cube
-from stainxform.maps import ChannelAffineMap, ColorMap, IdentityMap, ImageMap
+from stainxform.maps import (
+    BakeError,
+    ChannelAffineMap,
+    ColorMap,
+    IdentityMap,
+    ImageMap,
+    Lut3DMap,
+    bake,
+    bake_center,
+    bake_error,
+    read_cube,
+    write_cube,
+)
+from stainxform.maps.lut3d import MOST_NODES
 
 each_interpolation = pytest.mark.parametrize("interpolation", ["trilinear", "tetrahedral"])
 
@@ -301,7 +313,7 @@ def test_no_bytes_crash_the_reader(tmp_path_factory, junk, cut):
 
 def test_a_missing_file_a_folder_and_one_too_large_are_refused(tmp_path, monkeypatch):
     (tmp_path / "big.cube").write_text(HEAD + COLORS)
-    monkeypatch.setattr("stainxform.lut3d._MOST_BYTES", 10)
+    monkeypatch.setattr("stainxform.maps.cube._MOST_BYTES", 10)
     for path in (tmp_path / "missing.cube", tmp_path, tmp_path / "big.cube", "nul\0.cube"):
         with pytest.raises(ModelFileError):
             read_cube(path)

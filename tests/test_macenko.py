@@ -10,8 +10,8 @@ from strategies import STAINS, blank_image, concentrations, he_image, he_images,
 
 from stainxform import Macenko
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
-from stainxform.files import read_image
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
+from stainxform.io.images import read_image
 from stainxform.normalizers.macenko import REFERENCE_MAX_CONCENTRATIONS, REFERENCE_STAIN_MATRIX
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"

@@ -12,7 +12,7 @@ from strategies import blank_image, he_image, he_images, laws, odd_images
 
 from stainxform import Macenko, fit_center
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
-from stainxform.files import read_image
+from stainxform.io.images import read_image
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"{GOLDEN} is not there: it is not part of the package")

@@ -14,7 +14,8 @@ from strategies import he_image, laws
 import stainxform as sx
 from stainxform import Macenko, Reinhard
 from stainxform.errors import ModelFileError
-from stainxform.modelfile import FORMAT, ModelState, atomic_write, digest, read_model, settings_digest, write_model
+from stainxform.io.atomic import atomic_write
+from stainxform.modelfile import FORMAT, ModelState, digest, read_model, settings_digest, write_model
 from stainxform.normalizers.base import CenterInfo, Normalizer
 
 FITTED = {

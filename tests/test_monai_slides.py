@@ -19,7 +19,7 @@ from monai.transforms import Compose, LoadImaged
 from slide_files import tissue, write
 
 from stainxform.monai import Macenkod, SlideReader, StainLUTd, WholeSlide
-from stainxform.slides import opened
+from stainxform.slides import pool as opened
 
 PLACES = [(0, 0), (40, 60), (129, 64), (200, 30)]
 

@@ -20,17 +20,18 @@ from strategies import STAINS, he_image, he_images, odd_images
 from strategies import laws as few
 
 import stainxform as sx
-from stainxform import factorization, kernels, native
+from stainxform._native import kernels, native
 from stainxform.augment.hed import DEFINITIONS as HED
 from stainxform.augment.hsv import HSVMap
 from stainxform.color import STAINTOOLS_DENSITY, BackgroundDensity, CIELab, LAlphaBeta, OpticalDensity
-from stainxform.densities import Densities
 from stainxform.errors import ParameterError
-from stainxform.histogram import ColorHistogram
-from stainxform.lut3d import Lut3DMap
+from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ChannelAffineMap, CurveMap, NonnegativeStainMap, PointwiseNetMap, StainMatrixMap
+from stainxform.maps.lut3d import Lut3DMap
 from stainxform.normalizers.macenko import REFERENCE_STAIN_MATRIX
-from stainxform.separation import COLLINEAR, LeastSquares, NonnegativeLasso
+from stainxform.stains import factorization
+from stainxform.stains.densities import Densities
+from stainxform.stains.separation import COLLINEAR, LeastSquares, NonnegativeLasso
 
 pytestmark = pytest.mark.skipif(not native.active(), reason="the kernels were not compiled, or are off")
 
@@ -415,7 +416,7 @@ def run(setting, code):
 
 
 def test_the_environment_chooses_the_kernels():
-    code = "from stainxform import native; print(native.active() or 'none')"
+    code = "from stainxform._native import native; print(native.active() or 'none')"
     assert run("off", code).stdout.strip() == "none"
     for name in native.available():
         assert run(name, code).stdout.strip() == name

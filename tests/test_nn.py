@@ -20,12 +20,12 @@ from torch.export import Dim
 import stainxform as sx
 from stainxform.augment import AUGMENTATIONS
 from stainxform.errors import InvalidImageError, MissingDependencyError, ModelFileError, ParameterError
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ColorMap, IdentityMap, ImageMap
 from stainxform.nn import Normalize
 from stainxform.nn.operator import normalize
-from stainxform.nn.stainlut import lookup
 from stainxform.nn.traced import traced
+from stainxform.normalizers.stainlut.module import lookup
 from stainxform.ops.lut4d import lookup_gray
 
 LEVEL = 1

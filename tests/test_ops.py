@@ -12,7 +12,7 @@ from kernel_cases import INPUTS, lut3d_inputs  # noqa: E402
 from strategies import he_image, laws  # noqa: E402
 
 from stainxform.errors import ParameterError, StainXformWarning  # noqa: E402
-from stainxform.lut3d import Lut3DMap  # noqa: E402
+from stainxform.maps.lut3d import Lut3DMap  # noqa: E402
 from stainxform.ops import backends, native_kernels, reference  # noqa: E402
 from stainxform.ops.lut3d import lut3d  # noqa: E402
 from stainxform.ops.lut4d import lookup_gray, lut4d  # noqa: E402

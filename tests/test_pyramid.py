@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from strategies import laws
 
 import stainxform as sx
+from stainxform._native.kernels import halve
+from stainxform._native.kernels.halve import halve_plainly
 from stainxform.errors import ParameterError
-from stainxform.kernels import halve
-from stainxform.kernels.halve import halve_plainly
 from stainxform.slides import PyramidOptions, write_slide
-from stainxform.slides.bigtiff import rational
-from stainxform.slides.quadtree import PendingLevels, level_shapes, z_order
+from stainxform.slides.writer.bigtiff import rational
+from stainxform.slides.writer.quadtree import PendingLevels, level_shapes, z_order
 
 tifffile = pytest.importorskip("tifffile")
 pytest.importorskip("imagecodecs")

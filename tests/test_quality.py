@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import stainxform as sx
 from stainxform.cli.app import app
 from stainxform.errors import InvalidImageError, NotEnoughTissueError, ParameterError, StainXformWarning
-from stainxform.files import read_image
+from stainxform.io.images import read_image
 from stainxform.quality import FAULTS, Limits, check_quality, write_sheet
 from stainxform.quality.control import MIN_TILES
 from stainxform.quality.measures import TileMeasures, _smooth, share_above

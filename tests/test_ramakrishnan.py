@@ -9,10 +9,10 @@ from strategies import STAINS, blank_image, he_image, he_images, laws, odd_image
 
 from stainxform import Ramakrishnan, background_intensity
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
-from stainxform.histogram import ColorHistogram
-from stainxform.normalizers.fast_slide import Spread
-from stainxform.references import stain_angles
+from stainxform.image.histogram import ColorHistogram
+from stainxform.normalizers.ramakrishnan import Spread
 from stainxform.samples import CENTERS, pair
+from stainxform.stains.references import stain_angles
 
 
 def slide(seed, tiles=3, glass=(236, 240, 244), side=24):

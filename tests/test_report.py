@@ -178,7 +178,7 @@ def test_options_are_checked(folders, tmp_path, arguments, message):
 
 
 def test_masks_are_found_by_name(folders, tmp_path):
-    from stainxform.files import read_image, write_image
+    from stainxform.io.images import read_image, write_image
 
     for tile in (folders / "b").rglob("*.png"):
         mask = (read_image(tile).mean(axis=-1, keepdims=True) < 150) * np.full(3, 255, np.uint8)

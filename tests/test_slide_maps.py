@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stainxform as sx
-from stainxform import native
+from stainxform._native import native
 from stainxform.errors import NotEnoughTissueError, ParameterError
 from stainxform.maps import TileMap
-from stainxform.nets.stainlut import StainLUTNet
 from stainxform.normalizers.reinhard import Reinhard
-from stainxform.normalizers.stainlut import StainLUT
+from stainxform.normalizers.stainlut.network import StainLUTNet
+from stainxform.normalizers.stainlut.normalizer import StainLUT
 from stainxform.tiling import apply_in_tiles
 
 

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 from strategies import he_image
 
-from stainxform import sources
 from stainxform.errors import InvalidImageError, ParameterError
-from stainxform.files import SUFFIXES, encode_image, image_files, read_image, write_image
-from stainxform.sources import Tiles, to_uint8
+from stainxform.io import sources
+from stainxform.io.images import SUFFIXES, encode_image, image_files, read_image, write_image
+from stainxform.io.sources import Tiles, to_uint8
 
 TILES = [he_image(seed, 10 + seed, 12) for seed in range(4)]
 SQUARE = np.stack([he_image(seed, 10, 12) for seed in range(4)])

@@ -13,12 +13,12 @@ from training import count, killed_and_resumed, same_weights  # noqa: E402
 
 import stainxform as sx  # noqa: E402
 from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterError, TrainingError  # noqa: E402
-from stainxform.lut3d import bake  # noqa: E402
-from stainxform.nets.staingan import CycleGAN, Discriminator, Generator, ImagePool  # noqa: E402
-from stainxform.normalizers.staingan import StainGAN  # noqa: E402
+from stainxform.learning.loop import Schedule  # noqa: E402
+from stainxform.maps.lut3d import bake  # noqa: E402
+from stainxform.normalizers.staingan.network import CycleGAN, Discriminator, Generator, ImagePool  # noqa: E402
+from stainxform.normalizers.staingan.normalizer import StainGAN  # noqa: E402
+from stainxform.normalizers.staingan.training import StainGANTask  # noqa: E402
 from stainxform.samples import pair  # noqa: E402
-from stainxform.train.loop import Schedule  # noqa: E402
-from stainxform.train.staingan import StainGANTask  # noqa: E402
 
 SMALL = {
     "steps": 6, "crop": 32, "width": 4, "blocks": 1, "pool": 2, "validate_every": 2, "device": "cpu", "progress": False
@@ -174,7 +174,7 @@ def test_it_says_that_it_needs_both_centers(centers):
 
 
 def test_the_source_may_be_a_folder_and_its_blank_tiles_are_skipped(centers, fitted, tmp_path):
-    from stainxform.files import write_image
+    from stainxform.io.images import write_image
 
     for number, tile in enumerate([*centers[1], blank_image(height=48, width=48)]):
         write_image(tmp_path / f"{number}.png", tile)

@@ -18,10 +18,10 @@ from safetensors.torch import load_file  # noqa: E402
 
 import stainxform as sx  # noqa: E402
 from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterError, TrainingError  # noqa: E402
-from stainxform.nets.stainlut import Fusion, StainLUTNet, gray_levels, regularization  # noqa: E402
-from stainxform.normalizers.stainlut import GRAYS, StainLUT  # noqa: E402
+from stainxform.normalizers.stainlut.network import Fusion, StainLUTNet, gray_levels, regularization  # noqa: E402
+from stainxform.normalizers.stainlut.normalizer import GRAYS, StainLUT  # noqa: E402
+from stainxform.normalizers.stainlut.training import ColorRandomization  # noqa: E402
 from stainxform.samples import pair  # noqa: E402
-from stainxform.train.stainlut import ColorRandomization  # noqa: E402
 
 SMALL = {"steps": 12, "crop": 32, "size": 9, "validate_every": 4, "device": "cpu"}
 
@@ -172,8 +172,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tiles, tmp_path):
     script = textwrap.dedent(f"""
         import torch; torch.set_num_threads({torch.get_num_threads()})
         import numpy as np
-        from stainxform.train import loop
-        from stainxform.normalizers.stainlut import GRAYS, StainLUT
+        from stainxform.learning import loop
+        from stainxform.normalizers.stainlut.normalizer import GRAYS, StainLUT
         def stop(self, path, key, store=loop._Run.store):
             store(self, path, key)
             if self.step == 8:
@@ -280,7 +280,7 @@ def test_color_randomization_is_off_at_zero_and_stays_in_range():
 
 
 def test_mixed_precision_path_runs_on_the_cpu(tiles, monkeypatch):
-    from stainxform.train import stainlut
+    from stainxform.learning import stainlut
 
     monkeypatch.setattr(stainlut, "autocast", lambda device: torch.autocast("cpu", torch.bfloat16))
     assert np.isfinite(StainLUT.fit(tiles, **SMALL).training["score"])
@@ -293,7 +293,7 @@ def test_real_scanners_leave_one_slide_out(tmp_path):
     if not data.exists():
         pytest.skip("the aligned-scanner tiles are not beside the checkout")
     from stainxform.evaluate.metrics import ciede2000
-    from stainxform.files import read_image
+    from stainxform.io.images import read_image
 
     train = [path for path in sorted((data / "aperio").glob("*.png")) if not path.name.startswith("A03")]
     center = sx.fit_center(train, "stainlut", steps=150, crop=64, validate_every=50, device="cpu")

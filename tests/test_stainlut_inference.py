@@ -11,11 +11,11 @@ torch = pytest.importorskip("torch")
 from references.stainlut_encoder import encode  # noqa: E402
 
 import stainxform as sx  # noqa: E402
-from stainxform import kernels, native  # noqa: E402
+from stainxform._native import kernels, native  # noqa: E402
 from stainxform.errors import ParameterError  # noqa: E402
-from stainxform.images import check_image  # noqa: E402
-from stainxform.nets.stainlut import NORMS, Encoder, StainLUTNet, gray_levels  # noqa: E402
-from stainxform.normalizers.stainlut import GRAYS, StainLUT, image_gray  # noqa: E402
+from stainxform.image.layout import check_image  # noqa: E402
+from stainxform.normalizers.stainlut.network import NORMS, Encoder, StainLUTNet, gray_levels  # noqa: E402
+from stainxform.normalizers.stainlut.normalizer import GRAYS, StainLUT, image_gray  # noqa: E402
 from stainxform.ops.lut4d import lookup_gray  # noqa: E402
 
 compiled = pytest.mark.skipif(not native.active(), reason="the compiled kernels are missing or off")

@@ -16,12 +16,12 @@ from training import count, killed_and_resumed, same_weights  # noqa: E402
 
 import stainxform as sx  # noqa: E402
 from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterError, TrainingError  # noqa: E402
-from stainxform.lut3d import bake, bake_error  # noqa: E402
 from stainxform.maps import PointwiseNetMap  # noqa: E402
-from stainxform.nets.stainnet import StainNetwork  # noqa: E402
-from stainxform.normalizers.stainnet import StainNet  # noqa: E402
+from stainxform.maps.lut3d import bake, bake_error  # noqa: E402
+from stainxform.normalizers.stainnet.network import StainNetwork  # noqa: E402
+from stainxform.normalizers.stainnet.normalizer import StainNet  # noqa: E402
+from stainxform.normalizers.stainnet.training import ColorPairs, StainNetTask  # noqa: E402
 from stainxform.samples import pair  # noqa: E402
-from stainxform.train.stainnet import ColorPairs, StainNetTask  # noqa: E402
 
 SMALL = {"steps": 12, "batch": 128, "validate_every": 4, "device": "cpu", "progress": False}
 

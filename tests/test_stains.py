@@ -14,7 +14,7 @@ from strategies import STAINS, concentrations, he_image, he_images, laws, store,
 
 import stainxform as sx
 from stainxform.errors import InvalidImageError, NotEnoughTissueError, ParameterError
-from stainxform.references import REFERENCES, stain_angles
+from stainxform.stains.references import REFERENCES, stain_angles
 
 SKIMAGE = {
     "hed": skimage_color.rgb_from_hed,

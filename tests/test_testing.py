@@ -14,7 +14,7 @@ from strategies import laws
 
 import stainxform as sx
 from stainxform.errors import ParameterError, StainXformError
-from stainxform.images import as_numpy
+from stainxform.image.layout import as_numpy
 from stainxform.testing import (
     LAWS,
     PENS,

@@ -17,7 +17,7 @@ from contracts import PIXELS, arrange
 from PIL import Image
 
 import stainxform as sx
-from stainxform._augment_hosts import parameter_names, transform_name
+from stainxform._hosts.augment import parameter_names, transform_name
 from stainxform.augment import AUGMENTATIONS
 from stainxform.errors import (
     InvalidImageError,

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stainxform as sx
-from stainxform import native
+from stainxform._native import native
 from stainxform.errors import ParameterError, ResumeError, SlideBusyError, SlideError, SlideWriteError
 from stainxform.maps import IdentityMap, ImageMap, TileMap
-from stainxform.slides import PyramidOptions, normalize, tissue_of, write_slide
+from stainxform.slides import PyramidOptions, tissue_of, write_slide
+from stainxform.slides.writer import write as normalize
 
 tifffile = pytest.importorskip("tifffile")
 pytest.importorskip("imagecodecs")

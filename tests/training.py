@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stainxform.train import loop
+from stainxform.learning import loop
 
 
 class Killed(Exception):

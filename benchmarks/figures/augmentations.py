@@ -23,7 +23,7 @@ from stainxform.augment import (
     StainJitter,
     StainStyle,
 )
-from stainxform.files import read_image
+from stainxform.io.images import read_image
 from stainxform.samples import CENTERS, render, tissue
 
 TARGET = Path(__file__).parents[2] / "docs" / "images" / "augmentations.png"

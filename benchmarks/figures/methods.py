@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 import stainxform as sx
-from stainxform.files import read_image
+from stainxform.io.images import read_image
 
 OURS, SIDE = 0, 256
 SOURCES = {1: "patient_023", 2: "patient_048", 4: "patient_082"}

@@ -26,7 +26,7 @@ import numpy as np
 import stainxform as sx
 from stainxform.color import GRAY_WEIGHTS
 from stainxform.evaluate.metrics import ciede2000, psnr, ssim
-from stainxform.files import read_image, write_image
+from stainxform.io.images import read_image, write_image
 
 FOLDS = ("03", "05", "10")
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import stainxform as sx
-from stainxform.files import read_image
+from stainxform.io.images import read_image
 from stainxform.normalizers.registry import normalizer_class
 
 # The name in the file -> the method, where they differ.

@@ -4,7 +4,7 @@ Synthetic tissue (stainxform.samples) is rendered as many random centers would h
 glass, scanner. The true amounts of the stains label the pixels. Printed: how well it does on centers that it did not
 see.
 
-    python benchmarks/quality/khan_classifier.py                      # rewrites stainxform/stain_classifier.safetensors
+    python benchmarks/quality/khan_classifier.py                      # rewrites stainxform/stains/stain_classifier.safetensors
     python benchmarks/quality/khan_classifier.py -o /tmp/mine.safetensors --centers 50
 """
 
@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stainxform.classifier import BACKGROUND, BUNDLED, EOSIN, HEMATOXYLIN, StainClassifier
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
 from stainxform.samples import Center, Tissue, render, tissue
+from stainxform.stains.classifier import BACKGROUND, BUNDLED, EOSIN, HEMATOXYLIN, StainClassifier
 
 UNLABELED = -1
 CONFIDENCE = 0.75

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 import stainxform as sx
-from stainxform.lut3d import BakeError, Interpolation
+from stainxform.io.sources import Tiles
 from stainxform.maps import ColorMap
+from stainxform.maps.lut3d import BakeError, Interpolation
 from stainxform.samples import pair
-from stainxform.sources import Tiles
 
 NODES = (17, 33, 65, 256)
 INTERPOLATIONS: tuple[Interpolation, ...] = ("trilinear", "tetrahedral")

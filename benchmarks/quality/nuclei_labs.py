@@ -9,7 +9,7 @@ import numpy as np
 from nuclei_instances import parts
 from PIL import Image
 
-from stainxform.files import read_image
+from stainxform.io.images import read_image
 
 MPP = 0.5
 """Pixel size at which everything is done, in um: nominally 20x."""

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 import stainxform as sx
-from stainxform.files import read_image
+from stainxform.io.images import read_image
 from stainxform.quality.control import FAULTS, Limits, judge
 from stainxform.quality.measures import TileMeasures
 from stainxform.testing import PENS, blurred, folded, overexposed, saturated, with_strokes

@@ -29,10 +29,10 @@ import numpy as np
 from contenders import CONTENDERS, TRAINED, fitted
 
 import stainxform as sx
-from stainxform.color_features import TileColors
 from stainxform.evaluate import center_identifiability, luminance_ssim
 from stainxform.evaluate.color_distances import wasserstein_of_tiles
-from stainxform.files import read_image
+from stainxform.io.images import read_image
+from stainxform.stains.features import TileColors
 
 sys.path.append(str(Path(__file__).parents[1]))
 from pages import cpu_name, write_between_marks

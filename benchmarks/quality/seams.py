@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import stainxform as sx
-from stainxform.files import read_image, write_image
+from stainxform.io.images import read_image, write_image
 from stainxform.maps import ImageMap, TileMap
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

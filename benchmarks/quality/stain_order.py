@@ -16,7 +16,7 @@ import numpy as np
 
 import stainxform as sx
 from stainxform.errors import InvalidImageError, NotEnoughTissueError
-from stainxform.files import image_files, read_image
+from stainxform.io.images import image_files, read_image
 
 TILES = 12
 

@@ -24,8 +24,8 @@ from PIL import Image
 
 import stainxform as sx
 from stainxform.errors import NotEnoughTissueError
-from stainxform.references import stain_angles
 from stainxform.samples import Center, Tissue, render, tissue
+from stainxform.stains.references import stain_angles
 
 TILES, SIDE = 4, 128
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import stainxform
-from stainxform import native
+from stainxform._native import native
 
 PACKAGES = (
     "stainxform", "numpy", "torch", "torchstain", "stainx", "tiatoolbox", "staintools", "monai", "albumentations",

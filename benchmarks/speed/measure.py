@@ -30,9 +30,9 @@ FEWEST = 3
 
 def set_threads(threads: int) -> None:
     """Of every library that is loaded; the environment has told the others."""
-    import stainxform.native
+    import stainxform._native.native
 
-    stainxform.native.set_threads(threads)
+    stainxform._native.native.set_threads(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     if "cv2" in sys.modules:

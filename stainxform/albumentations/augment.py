@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from stainxform._augment_hosts import build, parameter_names, transform_doc, transform_name
+from stainxform._hosts.augment import build, parameter_names, transform_doc, transform_name
 from stainxform._optional import require
 from stainxform.augment import AUGMENTATIONS, Augmentation, Draw
-from stainxform.blank import OnBlank
 from stainxform.errors import ParameterError
+from stainxform.image.blank import OnBlank
 
 require("albumentations", "albumentations")
 

@@ -15,17 +15,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stainxform._hosts import for_method, resolve_model
+from stainxform._hosts.normalize import for_method, resolve_model
 from stainxform._optional import require
-from stainxform.blank import OnBlank
 from stainxform.errors import ParameterError
+from stainxform.image.blank import OnBlank
 from stainxform.normalizers.base import Normalizer
 
 require("albumentations", "albumentations")
 
 from albumentations.core.transforms_interface import BaseTransformInitSchema, ImageOnlyTransform  # noqa: E402
-
-from stainxform.albumentations_augment import *  # noqa: E402, F403
 
 
 class StainNormalize(ImageOnlyTransform):

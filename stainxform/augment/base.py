@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from stainxform.augment.presets import PRESETS
-from stainxform.blank import OnBlank, check_on_blank, each_unless_blank
 from stainxform.errors import ParameterError
-from stainxform.histogram import ColorHistogram, PixelHistogram
-from stainxform.images import Image, ValueRange, check_image
+from stainxform.image.blank import OnBlank, check_on_blank, each_unless_blank
+from stainxform.image.histogram import ColorHistogram, PixelHistogram
+from stainxform.image.layout import Image, ValueRange, check_image
 from stainxform.maps import ColorMap
 
 T = TypeVar("T")

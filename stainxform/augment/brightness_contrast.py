@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from stainxform.augment.base import Augmentation, Draw, Interval, Rng, draw_each
 from stainxform.color import Planes, gray, namespace
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ColorMap, IdentityMap
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from stainxform.augment.base import Augmentation, Draw, Rng
 from stainxform.color import Planes, gray, stack
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ColorMap
 
 

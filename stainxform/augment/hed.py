@@ -10,9 +10,9 @@ import numpy as np
 from stainxform.augment.base import Augmentation, Draw, Interval, Rng, draw_each, per_stain
 from stainxform.augment.spaces import Concentrations, ReversibleDensity
 from stainxform.color import ColorSpace, LogDensity, Planes, namespace
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ChannelAffineMap, ColorMap, IdentityMap
-from stainxform.references import REFERENCES
+from stainxform.stains.references import REFERENCES
 
 RUIFROK_HED = np.array(REFERENCES["hed"].densities).T
 """Hematoxylin, eosin, DAB in the columns; scikit-image does not scale them to unit length."""

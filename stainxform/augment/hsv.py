@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from stainxform._native.kernels import HsvKernel
 from stainxform.augment.base import Augmentation, Draw, Interval, Rng, draw_each
 from stainxform.color import ColorSpace, Planes, namespace, stack
-from stainxform.histogram import ColorHistogram
-from stainxform.kernels import HsvKernel
+from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ColorMap
 
 

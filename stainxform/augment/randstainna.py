@@ -17,15 +17,15 @@ import numpy as np
 from stainxform._version import __version__
 from stainxform.augment.base import Augmentation, Draw, Rng
 from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterError, StainXformWarning
-from stainxform.histogram import ColorHistogram
-from stainxform.images import ValueRange
+from stainxform.image.histogram import ColorHistogram
+from stainxform.image.layout import ValueRange
+from stainxform.image.tissue import MIN_TISSUE, is_blank
+from stainxform.io.settings import make_plain, plain
+from stainxform.io.sources import Tiles
 from stainxform.maps import ColorMap
 from stainxform.modelfile import ModelState, read_model, write_model
 from stainxform.normalizers.base import array_of
 from stainxform.normalizers.reinhard import SPACES, Reinhard
-from stainxform.settings import make_plain, plain
-from stainxform.sources import Tiles
-from stainxform.tissue import MIN_TISSUE, is_blank
 
 _LEAST_STD = 0.1
 """A drawn standard deviation is at least this part of the mean one: near 0 it would flatten the image, and below 0,

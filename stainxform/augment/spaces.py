@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stainxform._native.kernels import DensityKernel, MixtureKernel
 from stainxform.color import ColorSpace, LogDensity, OpticalDensity, Planes, mix, namespace
-from stainxform.kernels import DensityKernel, MixtureKernel
 
 
 @dataclass(frozen=True)

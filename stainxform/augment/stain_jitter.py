@@ -11,13 +11,13 @@ from stainxform.augment.base import Augmentation, Draw, Interval, Rng, draw_each
 from stainxform.augment.spaces import Concentrations, ReversibleDensity
 from stainxform.color import Planes, namespace
 from stainxform.errors import NotEnoughTissueError, ParameterError
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
+from stainxform.image.tissue import is_blank, tissue_planes
 from stainxform.maps import ChannelAffineMap, ColorMap
 from stainxform.normalizers.registry import normalizer_class
-from stainxform.references import complement_stains, stain_angles, stain_matrix_of
-from stainxform.stain_tools import estimate_stain_matrix
-from stainxform.stains import MIN_STAIN_ANGLE
-from stainxform.tissue import is_blank, tissue_planes
+from stainxform.stains.macenko import MIN_STAIN_ANGLE
+from stainxform.stains.references import complement_stains, stain_angles, stain_matrix_of
+from stainxform.stains.tools import estimate_stain_matrix
 
 _DENSITY = ReversibleDensity(io=240, offset=1)
 """Macenko's; the offset is taken away again, so that a neutral draw changes nothing."""
@@ -46,7 +46,7 @@ class StainJitter(Augmentation):
         logarithm.
     estimator : the method that estimates the image's stain matrix: any registered one that has stain vectors.
     stain_matrix : instead of an estimate: the name of published stains ("he", "hdab", ..., see
-        :func:`stainxform.references.reference_stains`), or three rows (red, green, blue) of two optical densities,
+        :func:`stainxform.stains.references.reference_stains`), or three rows (red, green, blue) of two optical densities,
         which are scaled to unit length.
     residual : keep what the two stains cannot explain (pigment, blood, ink; a neutral draw then changes nothing), or
         drop it, which moves every color into the plane of the two stains, as StainTools does.

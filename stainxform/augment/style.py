@@ -11,10 +11,10 @@ from stainxform.augment.base import Augmentation, Draw, Rng
 from stainxform.augment.spaces import ReversibleDensity
 from stainxform.color import Planes, namespace
 from stainxform.errors import NotEnoughTissueError, ParameterError
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
+from stainxform.image.tissue import is_blank
 from stainxform.maps import ColorMap
 from stainxform.normalizers.base import Normalizer, PointwiseNormalizer
-from stainxform.tissue import is_blank
 
 _DENSITY = ReversibleDensity(io=255, offset=1)
 

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from stainxform._version import __version__
 from stainxform.cli.apply import apply
-from stainxform.cli.demo import demo
+from stainxform.cli.demo.command import demo
 from stainxform.cli.evaluate import SeveralValues, evaluate
 from stainxform.cli.fit import fit
 from stainxform.cli.info import info, methods

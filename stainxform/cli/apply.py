@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from stainxform.cli.batch import Outcome
+    from stainxform.io.outputs import Job
     from stainxform.modelfile import ModelState
-    from stainxform.outputs import Job
 
 _SHOWN = 10
 """Existing outputs that are named one by one."""
@@ -66,9 +66,9 @@ def apply(
 
     A file that cannot be read or written is reported and the others go on; the exit code is then 1.
     """
+    from stainxform._native.native import available_cpus
     from stainxform.cli.batch import MAX_WORKERS, plan
     from stainxform.modelfile import read_model
-    from stainxform.native import available_cpus
 
     state = read_model(model)
     planned = plan(inputs, output, "" if format is Format.keep else f".{format}")

@@ -19,11 +19,11 @@ from typing import Literal
 
 from stainxform._optional import use_torch_threads
 from stainxform.errors import NotEnoughTissueError, StainXformError
-from stainxform.files import SUFFIXES, read_image, write_image
+from stainxform.io.images import SUFFIXES, read_image, write_image
+from stainxform.io.outputs import Job, reason
+from stainxform.io.outputs import plan as plan_outputs
 from stainxform.modelfile import ModelState
 from stainxform.normalizers.base import Normalizer
-from stainxform.outputs import Job, reason
-from stainxform.outputs import plan as plan_outputs
 
 MAX_WORKERS = 16
 """Processes started unless told otherwise: each holds its own copy of the libraries and the model."""
@@ -40,7 +40,7 @@ class Outcome:
 
 
 def plan(inputs: Sequence[str], folder: Path, suffix: str = "") -> list[Job]:
-    """Decide the output file of every input, without writing anything: :func:`stainxform.outputs.plan` for images.
+    """Decide the output file of every input, without writing anything: :func:`stainxform.io.outputs.plan` for images.
 
     ``suffix`` is that of the outputs; empty: that of the input, ``.png`` for types that are only read.
     """

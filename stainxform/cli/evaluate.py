@@ -79,10 +79,10 @@ def evaluate(
     """Compare normalizers on tiles of your own centers: one HTML page with pictures, tables and a verdict in words."""
     from stainxform._optional import require
     from stainxform.evaluate import evaluate_centers
-    from stainxform.modelfile import atomic_write
+    from stainxform.io.atomic import atomic_write
+    from stainxform.io.sources import files_of
     from stainxform.normalizers.base import Normalizer
     from stainxform.report import write_report
-    from stainxform.sources import files_of
 
     for path in [output, *([json] if json else [])]:
         if os.path.lexists(path) and not force:
@@ -172,8 +172,8 @@ def _found(pattern: re.Pattern[str], file: Path) -> str:
 
 def _masks(where: Path, center: Path, tiles: list[Path]) -> list[Any]:
     """The mask of each tile: the image at the same place below its folder, whatever its type."""
-    from stainxform.files import read_image
-    from stainxform.sources import files_of
+    from stainxform.io.images import read_image
+    from stainxform.io.sources import files_of
 
     of_place = {path.relative_to(where).with_suffix(""): path for path in files_of(where)}
     found = []

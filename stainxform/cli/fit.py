@@ -81,7 +81,7 @@ def fit(
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing output.")] = False,
 ) -> None:
     """Fit a model of one center on its tiles, or its slides. Other centers' images are not needed."""
-    from stainxform.sources import Tiles
+    from stainxform.io.sources import Tiles
 
     _check_output(output, force)
     given = {"steps": steps, "seed": seed, "device": device, "workdir": workdir, "resume": resume}

@@ -27,7 +27,7 @@ def info(
 
 def methods() -> None:
     """List the normalizers and the augmentations, one line each, with their sources."""
-    from stainxform._augment_hosts import transform_name
+    from stainxform._hosts.augment import transform_name
     from stainxform.augment import AUGMENTATIONS
     from stainxform.normalizers.registry import registered
 
@@ -74,7 +74,7 @@ def _model_facts(path: Path) -> list[tuple[str, object]]:
 
 
 def _system_facts() -> list[tuple[str, object]]:
-    from stainxform import native
+    from stainxform._native import native
     from stainxform._version import __version__
 
     kernels = f"{native.active() or 'off'} (this machine has {', '.join(native.available())})"

@@ -31,8 +31,8 @@ def qc(
 
     Nothing is deleted or moved. On the sheet are numbers and reasons, no names of files.
     """
+    from stainxform.io.sources import Tiles, files_of
     from stainxform.quality import check_quality, write_sheet
-    from stainxform.sources import Tiles, files_of
 
     if output is not None:
         _check_sheet(output, force)

@@ -17,7 +17,7 @@ from stainxform.cli import text
 from stainxform.errors import ParameterError
 
 if TYPE_CHECKING:
-    from stainxform.outputs import Job
+    from stainxform.io.outputs import Job
     from stainxform.pipeline import Work
     from stainxform.pipeline.product import Product
 
@@ -208,7 +208,7 @@ def _work(
     workers: int,
     names: bool,
 ) -> Work:
-    from stainxform.native import available_cpus
+    from stainxform._native.native import available_cpus
     from stainxform.pipeline import ModelFile, Work
 
     found = None if model is None else ModelFile.at(model)

@@ -3,7 +3,6 @@
 The extra ``report`` installs what :func:`center_identifiability` and :func:`evaluate_centers` need.
 """
 
-from stainxform.color_features import FEATURE_NAMES, color_features, tissue_colors
 from stainxform.evaluate.centers import evaluate_centers
 from stainxform.evaluate.color_distances import frechet_distance, lab_wasserstein, stain_angle
 from stainxform.evaluate.downstream import auc, dice, f1, iou
@@ -13,6 +12,7 @@ from stainxform.evaluate.intervals import Interval, bootstrap_interval
 from stainxform.evaluate.metrics import ciede2000, psnr, ssim
 from stainxform.evaluate.result import ColorGap, Evaluation, MethodResult, StructureKept
 from stainxform.evaluate.structure import luminance_ssim
+from stainxform.stains.features import FEATURE_NAMES, color_features, tissue_colors
 
 __all__ = [
     "FEATURE_NAMES",

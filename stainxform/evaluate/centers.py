@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from stainxform.color import GRAY_WEIGHTS
-from stainxform.color_features import FEATURE_NAMES, TileColors
 from stainxform.errors import InvalidImageError, NotEnoughTissueError, ParameterError
 from stainxform.evaluate.color_distances import (
     frechet_distance,
@@ -34,7 +33,8 @@ from stainxform.evaluate.result import (
     Tile,
 )
 from stainxform.evaluate.structure import luminance_ssim
-from stainxform.sources import Tiles
+from stainxform.io.sources import Tiles
+from stainxform.stains.features import FEATURE_NAMES, TileColors
 
 STAINS = ("hematoxylin", "eosin")
 PAIRED = {"psnr": psnr, "ssim": ssim, "ciede2000": ciede2000}

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from stainxform.color_features import TileColors
 from stainxform.errors import NotEnoughTissueError, ParameterError
-from stainxform.images import Image
-from stainxform.settings import plain
+from stainxform.image.layout import Image
+from stainxform.io.settings import plain
+from stainxform.stains.features import TileColors
 
 
 def lab_wasserstein(tiles: Iterable[Image], target: Iterable[Image]) -> tuple[float, float, float]:
@@ -101,7 +101,7 @@ def frechet_distance(features: Any, target: Any) -> float:
     Notes
     -----
     Dowson and Landau, J. Multivariate Anal. 12, 1982. Heusel et al., NeurIPS 2017, use it on Inception features; ours
-    are the color features of :mod:`stainxform.color_features`.
+    are the color features of :mod:`stainxform.stains.features`.
     """
     pair = [np.asarray(rows, np.float64) for rows in (features, target)]
     if any(rows.ndim != 2 or len(rows) < 2 for rows in pair) or pair[0].shape[1] != pair[1].shape[1]:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from stainxform._optional import is_tensor
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
-from stainxform.images import Image, each_image
+from stainxform.image.layout import Image, each_image
 
 OnBlank = Literal["keep", "warn", "raise"]
 

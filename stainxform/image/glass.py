@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from stainxform.color import Planes
-from stainxform.histogram import ColorHistogram, weighted_percentile
-from stainxform.images import Image, ValueRange, check_image
+from stainxform.image.histogram import ColorHistogram, weighted_percentile
+from stainxform.image.layout import Image, ValueRange, check_image
 
 WHITE = 220
 """A pixel is white if every channel is above this level (Ramakrishnan et al. 2019, published code)."""

@@ -11,9 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
-from stainxform import kernels, native
+from stainxform._native import kernels, native
 from stainxform.color import CIELab, ColorSpace
-from stainxform.images import Image, ImageSpec, as_numpy, check_image
+from stainxform.image.layout import Image, ImageSpec, as_numpy, check_image
 
 ON_GRID = 1e-3
 """Floats this close to an 8-bit level, in levels, are that level: they were 8-bit once."""

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from stainxform import native
+from stainxform._native import native
+from stainxform._native.kernels import Kernel, recolor
 from stainxform._optional import is_tensor
 from stainxform.color import Planes
 from stainxform.errors import InvalidImageError, ParameterError
-from stainxform.kernels import Kernel, recolor
 
 Image = Any
 """numpy array or torch tensor."""

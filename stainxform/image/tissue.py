@@ -6,10 +6,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from stainxform import kernels, native
+from stainxform._native import kernels, native
 from stainxform.color import Planes, namespace
-from stainxform.histogram import ColorHistogram
-from stainxform.images import Image, ValueRange, as_numpy, check_image, read_planes
+from stainxform.image.histogram import ColorHistogram
+from stainxform.image.layout import Image, ValueRange, as_numpy, check_image, read_planes
 
 TISSUE_OD = 0.15
 """A tissue pixel absorbs at least this much (natural-log optical density) in its most absorbing channel: Macenko's

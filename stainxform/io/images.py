@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from stainxform.errors import InvalidImageError, ParameterError
-from stainxform.modelfile import atomic_write
+from stainxform.io.atomic import atomic_write
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """File types read from folders, lower case."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stainxform.errors import ParameterError, StainXformError
-from stainxform.files import SUFFIXES
-from stainxform.sources import files_of
+from stainxform.io.images import SUFFIXES
+from stainxform.io.sources import files_of
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 
 from stainxform._optional import is_tensor
 from stainxform.errors import InvalidImageError, ParameterError
-from stainxform.files import SUFFIXES, image_files, read_image
-from stainxform.images import Image, ValueRange, as_numpy, check_image
+from stainxform.image.layout import Image, ValueRange, as_numpy, check_image
+from stainxform.io.images import SUFFIXES, image_files, read_image
 
 CACHE_BYTES = 1 << 30
 """Decoded tiles kept in memory; beyond that they are decoded again when asked for."""

@@ -1,1 +1,1 @@
-"""Training of networks: the loop they share, and one file per method for its data and losses."""
+"""What learned methods share: the training loop, tiles as training data, and fixed statistics of networks."""

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from stainxform.errors import ParameterError, TrainingError
-from stainxform.modelfile import atomic_write
-from stainxform.settings import for_json
+from stainxform.io.atomic import atomic_write
+from stainxform.io.settings import for_json
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.csv"

@@ -16,12 +16,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stainxform._augment_hosts import build, parameter_names, signature, transform_doc, transform_name
+from stainxform._hosts.augment import build, parameter_names, signature, transform_doc, transform_name
 from stainxform._optional import require
 from stainxform.augment import AUGMENTATIONS, Augmentation
-from stainxform.blank import OnBlank, check_on_blank
 from stainxform.errors import InvalidImageError
-from stainxform.images import ValueRange, check_range
+from stainxform.image.blank import OnBlank, check_on_blank
+from stainxform.image.layout import ValueRange, check_range
 
 require("monai.transforms", "monai")
 

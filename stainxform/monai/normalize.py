@@ -23,10 +23,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stainxform._hosts import class_doc, for_method, resolve_model
+from stainxform._hosts.normalize import class_doc, for_method, resolve_model
 from stainxform._optional import require
-from stainxform.blank import OnBlank, check_on_blank
-from stainxform.images import ValueRange, check_image
+from stainxform.image.blank import OnBlank, check_on_blank
+from stainxform.image.layout import ValueRange, check_image
 from stainxform.normalizers.base import Normalizer
 
 require("monai.transforms", "monai")
@@ -35,9 +35,7 @@ from monai.config.type_definitions import KeysCollection, NdarrayOrTensor  # noq
 from monai.transforms.transform import MapTransform, Transform  # noqa: E402
 from monai.utils.enums import TransformBackends  # noqa: E402
 
-from stainxform.monai_augment import *  # noqa: E402, F403
-from stainxform.monai_augment import single_image  # noqa: E402
-from stainxform.monai_slides import *  # noqa: E402, F403
+from stainxform.monai.augment import single_image  # noqa: E402
 
 
 class StainNormalize(Transform):

@@ -18,7 +18,7 @@ import numpy as np
 from stainxform._optional import require
 from stainxform.errors import ParameterError
 from stainxform.slides import READERS, SUFFIXES, Slide
-from stainxform.slides.opened import WholeSlide
+from stainxform.slides.pool import WholeSlide
 
 require("monai.data", "monai")
 

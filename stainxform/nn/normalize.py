@@ -9,19 +9,19 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from stainxform._hosts import resolve_model
+from stainxform._hosts.normalize import resolve_model
 from stainxform.errors import InvalidImageError, ParameterError
-from stainxform.images import ValueRange, check_range
+from stainxform.image.layout import ValueRange, check_range
+from stainxform.image.tissue import MIN_TISSUE_PIXELS, tissue_planes
 from stainxform.maps import ColorMap, ImageMap
 from stainxform.nn.operator import Estimated
-from stainxform.nn.staingan import Translate
-from stainxform.nn.stainlut import ColorizeFixed, ColorizeFused
 from stainxform.nn.traced import MapColors, traced
 from stainxform.normalizers.base import Normalizer
-from stainxform.normalizers.staingan import GeneratorMap, StainGAN
-from stainxform.normalizers.stainlut import ContextMap, StainLUT
-from stainxform.normalizers.stainnet import StainNet
-from stainxform.tissue import MIN_TISSUE_PIXELS, tissue_planes
+from stainxform.normalizers.staingan.module import Translate
+from stainxform.normalizers.staingan.normalizer import GeneratorMap, StainGAN
+from stainxform.normalizers.stainlut.module import ColorizeFixed, ColorizeFused
+from stainxform.normalizers.stainlut.normalizer import ContextMap, StainLUT
+from stainxform.normalizers.stainnet.normalizer import StainNet
 
 
 class Normalize(nn.Module):

@@ -10,17 +10,17 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from stainxform._native.native import scratch
 from stainxform._version import __version__
-from stainxform.blank import OnBlank, check_on_blank, each_unless_blank
 from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterError
-from stainxform.histogram import ColorHistogram
-from stainxform.images import Image, ImageSpec, ValueRange, check_image
+from stainxform.image.blank import OnBlank, check_on_blank, each_unless_blank
+from stainxform.image.histogram import ColorHistogram
+from stainxform.image.layout import Image, ImageSpec, ValueRange, check_image
+from stainxform.image.tissue import MIN_TISSUE, is_blank, tissue_fraction
+from stainxform.io.settings import make_plain
+from stainxform.io.sources import iterate
 from stainxform.maps import ColorMap, ImageMap
 from stainxform.modelfile import ModelState, read_model, write_model
-from stainxform.native import scratch
-from stainxform.settings import make_plain
-from stainxform.sources import iterate
-from stainxform.tissue import MIN_TISSUE, is_blank, tissue_fraction
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from contextlib import suppress
 from typing import Any
 
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
-from stainxform.histogram import ColorHistogram
-from stainxform.images import ValueRange
+from stainxform.image.histogram import ColorHistogram
+from stainxform.image.layout import ValueRange
+from stainxform.image.tissue import MIN_TISSUE, is_blank
+from stainxform.io.settings import plain
+from stainxform.io.sources import Tiles
 from stainxform.normalizers.base import CenterInfo, Normalizer
 from stainxform.normalizers.registry import normalizer_class
 from stainxform.quality.screen import check_qc, screen
-from stainxform.settings import plain
 from stainxform.slides.sampling import SlideTiles
-from stainxform.sources import Tiles
-from stainxform.tissue import MIN_TISSUE, is_blank
 
 
 def fit_center(

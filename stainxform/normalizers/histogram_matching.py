@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stainxform import kernels, native
+from stainxform._native import kernels, native
 from stainxform.errors import NotEnoughTissueError, ParameterError
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import CurveMap
 from stainxform.normalizers.base import PointwiseNormalizer, array_of, pooled_histogram
 

@@ -12,14 +12,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stainxform.classifier import BACKGROUND, EOSIN, HEMATOXYLIN, SPACE, StainClassifier, bundled_classifier
 from stainxform.color import Planes, mix, namespace, stack
 from stainxform.errors import NotEnoughTissueError, ParameterError
-from stainxform.histogram import ColorHistogram, weighted_percentile
+from stainxform.image.histogram import ColorHistogram, weighted_percentile
+from stainxform.image.tissue import MIN_TISSUE_PIXELS
 from stainxform.maps import ColorMap
 from stainxform.normalizers.base import PointwiseNormalizer, array_of, pooled_histogram
-from stainxform.stains import MIN_STAIN_ANGLE
-from stainxform.tissue import MIN_TISSUE_PIXELS
+from stainxform.stains.classifier import BACKGROUND, EOSIN, HEMATOXYLIN, SPACE, StainClassifier, bundled_classifier
+from stainxform.stains.macenko import MIN_STAIN_ANGLE
 
 STAINS = {HEMATOXYLIN: "hematoxylin", EOSIN: "eosin"}
 GLASS = ("measured", "white")

@@ -10,15 +10,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from stainxform.color import STAINTOOLS_DENSITY, STAINTOOLS_LIGHTEST, CIELab, OpticalDensity
-from stainxform.densities import Densities
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
+from stainxform.io.sources import iterate
 from stainxform.maps import ColorMap, NonnegativeStainMap, StainMatrixMap
 from stainxform.normalizers.base import PointwiseNormalizer, array_of, pooled_histogram
-from stainxform.references import REFERENCES
-from stainxform.separation import LeastSquares, NonnegativeLasso
-from stainxform.sources import iterate
-from stainxform.stains import macenko_stain_matrix, robust_maxima
+from stainxform.stains.densities import Densities
+from stainxform.stains.macenko import macenko_stain_matrix, robust_maxima
+from stainxform.stains.references import REFERENCES
+from stainxform.stains.separation import LeastSquares, NonnegativeLasso
 
 REFERENCE_STAIN_MATRIX = np.array(REFERENCES["macenko"].densities).T
 """HERef of the original MATLAB toolbox; columns hematoxylin, eosin."""

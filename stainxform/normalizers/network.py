@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from stainxform.errors import NotEnoughTissueError
-from stainxform.histogram import ColorHistogram
-from stainxform.images import Image
+from stainxform.image.histogram import ColorHistogram
+from stainxform.image.layout import Image
+from stainxform.image.tissue import is_blank
+from stainxform.io.sources import iterate
 from stainxform.normalizers.base import CenterInfo, Normalizer
-from stainxform.sources import iterate
-from stainxform.tissue import is_blank
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

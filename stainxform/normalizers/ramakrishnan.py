@@ -10,17 +10,17 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from stainxform.background import WHITE, background_of, white_fraction, white_levels
 from stainxform.color import BackgroundDensity
 from stainxform.errors import NotEnoughTissueError, ParameterError
-from stainxform.factorization import sparse_stain_matrix
-from stainxform.histogram import ColorHistogram, weighted_percentile
+from stainxform.image.glass import WHITE, background_of, white_fraction, white_levels
+from stainxform.image.histogram import ColorHistogram, weighted_percentile
+from stainxform.image.tissue import is_blank
+from stainxform.io.sources import iterate
 from stainxform.maps import NonnegativeStainMap
 from stainxform.normalizers.base import PointwiseNormalizer, array_of
-from stainxform.separation import LeastSquares
-from stainxform.sources import iterate
-from stainxform.stains import all_present
-from stainxform.tissue import is_blank
+from stainxform.stains.factorization import sparse_stain_matrix
+from stainxform.stains.macenko import all_present
+from stainxform.stains.separation import LeastSquares
 
 
 class SlideStains(NamedTuple):

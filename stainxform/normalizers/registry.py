@@ -61,7 +61,7 @@ def normalizer_class(name: str) -> type[Normalizer]:
 for _method in (
     Method(
         "colornormnet",
-        "stainxform.normalizers.colornormnet:ColorNormNet",
+        "stainxform.normalizers.colornormnet.normalizer:ColorNormNet",
         "One CIELAB offset for an image or a slide, told by a self-supervised network",
         "ColorNormNet, ISBI 2021, arXiv 2011.15000 (reconstructed)",
         extra="torch",
@@ -87,7 +87,7 @@ for _method in (
     ),
     Method(
         "ramakrishnan",
-        "stainxform.normalizers.fast_slide:Ramakrishnan",
+        "stainxform.normalizers.ramakrishnan:Ramakrishnan",
         "Median of the sparse stain matrices of a slide's tiles, measured below its own glass",
         "Ramakrishnan et al., arXiv 1901.03088, 2019",
     ),
@@ -105,7 +105,7 @@ for _method in (
     ),
     Method(
         "staingan",
-        "stainxform.normalizers.staingan:StainGAN",
+        "stainxform.normalizers.staingan.normalizer:StainGAN",
         "CycleGAN between two centers (needs tiles of both)",
         "Shaban et al., arXiv 1804.01601, 2018",
         extra="torch",
@@ -113,7 +113,7 @@ for _method in (
     ),
     Method(
         "stainlut",
-        "stainxform.normalizers.stainlut:StainLUT",
+        "stainxform.normalizers.stainlut.normalizer:StainLUT",
         "Self-supervised colorization of the gray image through a fused 4D LUT",
         "StainLUT, npj Digital Medicine 2025, doi 10.1038/s41746-025-02196-8 (reconstructed)",
         extra="torch",
@@ -121,7 +121,7 @@ for _method in (
     ),
     Method(
         "stainnet",
-        "stainxform.normalizers.stainnet:StainNet",
+        "stainxform.normalizers.stainnet.normalizer:StainNet",
         "Any normalizer distilled into a 1x1 network, hence into a LUT (needs a teacher)",
         "Kang et al., Frontiers in Medicine 8, 2021",
         extra="torch",  # to fit; applying it takes numpy only

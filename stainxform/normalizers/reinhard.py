@@ -9,10 +9,10 @@ import numpy as np
 
 from stainxform.color import CIELab, ColorSpace, LAlphaBeta
 from stainxform.errors import NotEnoughTissueError, ParameterError
-from stainxform.histogram import ColorHistogram, weighted_moments
+from stainxform.image.histogram import ColorHistogram, weighted_moments
+from stainxform.image.tissue import tissue_planes
 from stainxform.maps import ChannelAffineMap
 from stainxform.normalizers.base import PointwiseNormalizer, array_of, pooled_histogram
-from stainxform.tissue import tissue_planes
 
 SPACES: dict[str, ColorSpace] = {"cielab": CIELab(), "ruderman": LAlphaBeta()}
 

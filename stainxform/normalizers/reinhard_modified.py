@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ChannelAffineMap
 from stainxform.normalizers.reinhard import SPACES, ChannelStatistics
 

@@ -10,14 +10,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from stainxform.color import STAINTOOLS_DENSITY, STAINTOOLS_LIGHTEST, CIELab, OpticalDensity
-from stainxform.densities import Densities
 from stainxform.errors import ParameterError
-from stainxform.factorization import sparse_stain_matrix
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import NonnegativeStainMap
 from stainxform.normalizers.base import PointwiseNormalizer, array_of, pooled_histogram
-from stainxform.separation import NonnegativeLasso
-from stainxform.stains import robust_maxima
+from stainxform.stains.densities import Densities
+from stainxform.stains.factorization import sparse_stain_matrix
+from stainxform.stains.macenko import robust_maxima
+from stainxform.stains.separation import NonnegativeLasso
 
 
 @dataclass(frozen=True)

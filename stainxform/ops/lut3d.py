@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stainxform.interpolation import Interpolation
+from stainxform.color.interpolation import Interpolation
 
 
 def lut3d(lut: Tensor, rgb: Tensor, interpolation: Interpolation = "tetrahedral") -> Tensor:

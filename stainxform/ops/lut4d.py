@@ -13,7 +13,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from stainxform.interpolation import locate
+from stainxform.color.interpolation import locate
 
 
 def identity_lut4d(size: int = 33, context_nodes: int = 2, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stainxform import kernels, native
+from stainxform._native import kernels, native
 from stainxform.ops import reference
 from stainxform.ops.reference import lookup_gray_backward, lut3d_backward, lut4d_backward
 

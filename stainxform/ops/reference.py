@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stainxform.interpolation import blend, corners, edges, locate, multilinear, tetrahedral, tetrahedron
+from stainxform.color.interpolation import blend, corners, edges, locate, multilinear, tetrahedral, tetrahedron
 
 
 def working_dtype(dtype: torch.dtype) -> torch.dtype:

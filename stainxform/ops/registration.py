@@ -13,8 +13,8 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from stainxform.color.interpolation import Interpolation
 from stainxform.errors import ParameterError
-from stainxform.interpolation import Interpolation
 from stainxform.ops.backends import gradient_kernels, kernels
 
 # ---------------------------------------------------------------- dispatch: one function for each operator

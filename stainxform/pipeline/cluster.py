@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stainxform._native.native import available_cpus
 from stainxform._optional import require
 from stainxform.errors import StainXformError
-from stainxform.native import available_cpus
-from stainxform.outputs import Job
-from stainxform.pipeline.one import Outcome, Work, process
+from stainxform.io.outputs import Job
+from stainxform.pipeline.process import Outcome, Work, process
 
 LOCAL = "local"
 CONNECT_SECONDS = 10
@@ -35,7 +35,7 @@ def run_on_cluster(
 
     Parameters
     ----------
-    jobs, work, strict : see :func:`stainxform.pipeline.one.process`. Workers must reach sources, model and targets under
+    jobs, work, strict : see :func:`stainxform.pipeline.process.process`. Workers must reach sources, model and targets under
         the same paths.
     scheduler : address of a scheduler, such as ``tcp://host:8786``; "local": one process for every ``work.threads`` CPUs
         of this machine.

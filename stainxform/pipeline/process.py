@@ -8,8 +8,8 @@ from typing import Any, Literal
 from stainxform._optional import use_torch_threads
 from stainxform._version import __version__
 from stainxform.errors import ParameterError, ResumeError
+from stainxform.io.outputs import Job, reason
 from stainxform.maps import ImageMap, TileMap
-from stainxform.outputs import Job, reason
 from stainxform.pipeline import record
 from stainxform.pipeline.estimate import slide_map
 from stainxform.pipeline.model import ModelFile, resolve_device

@@ -11,7 +11,7 @@ from typing import Any
 
 from stainxform._version import __version__
 from stainxform.errors import StainXformError
-from stainxform.modelfile import atomic_write
+from stainxform.io.atomic import atomic_write
 
 PACKAGES = ("numpy", "tifffile", "imagecodecs", "openslide-python", "cucim-cu12", "torch")
 """Packages whose versions are recorded, where they are installed."""

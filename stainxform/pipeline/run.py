@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from stainxform.errors import ParameterError
-from stainxform.outputs import Job, plan
+from stainxform.io.outputs import Job, plan
 from stainxform.pipeline import record
 from stainxform.pipeline.model import ModelFile
-from stainxform.pipeline.one import Outcome, Work, process
+from stainxform.pipeline.process import Outcome, Work, process
 from stainxform.pipeline.product import Product
-from stainxform.pipeline.pyramids import Pyramid
+from stainxform.pipeline.pyramid import Pyramid
 from stainxform.slides import SUFFIXES, PyramidOptions
 from stainxform.slides.files import first_of_series
 
@@ -80,7 +80,7 @@ def normalize_slides(
 
 
 def plan_slides(inputs: Sequence[str | Path], folder: Path, product: Product, shard: str = "1/1") -> list[Job]:
-    """The slides among the inputs, in order of their outputs; see :func:`stainxform.outputs.plan`.
+    """The slides among the inputs, in order of their outputs; see :func:`stainxform.io.outputs.plan`.
 
     A DICOM slide of several files is one. ``shard`` "i/n": every n-th, beginning with the i-th.
     """

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from stainxform._native.native import one_thread
 from stainxform._optional import is_tensor, require
 from stainxform.errors import ParameterError, ResumeError
-from stainxform.files import write_image
+from stainxform.io.atomic import atomic_write
+from stainxform.io.images import write_image
 from stainxform.maps import ImageMap
-from stainxform.modelfile import atomic_write
-from stainxform.native import one_thread
 from stainxform.pipeline.product import Order, Product
 from stainxform.slides import Slide
 from stainxform.slides.mapped import read_mapped

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from stainxform.errors import ParameterError
+from stainxform.image.tissue import MIN_TISSUE
+from stainxform.io.settings import make_plain
+from stainxform.io.sources import Tiles
 from stainxform.quality.measures import STAIN_NAMES, TileMeasures, share_above
-from stainxform.settings import make_plain
-from stainxform.sources import Tiles
-from stainxform.tissue import MIN_TISSUE
 
 FAULTS = ("blank", "black", "ink", "saturated", "blurred", "fold", "stain")
 """Names of the faults, in the order in which they are told."""

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 
 from stainxform.color import OpticalDensity
-from stainxform.color_features import stain_matrix, stain_maxima
-from stainxform.histogram import ColorHistogram
-from stainxform.tissue import MIN_TISSUE, is_blank, tissue_fraction, tissue_mask, tissue_planes
+from stainxform.image.histogram import ColorHistogram
+from stainxform.image.tissue import MIN_TISSUE, is_blank, tissue_fraction, tissue_mask, tissue_planes
+from stainxform.stains.features import stain_matrix, stain_maxima
 
 FINE, MIDDLE, COARSE = 0.8, 1.6, 3.2
 """Standard deviations, in pixels, of the Gaussians between which the two bands of the focus measure lie."""

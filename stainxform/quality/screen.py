@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
+from stainxform.io.sources import Tiles
 from stainxform.quality.control import check_quality
-from stainxform.sources import Tiles
 
 QC = ("warn", "drop", "off")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from stainxform.files import write_image
+from stainxform.io.images import write_image
+from stainxform.io.sources import Tiles
 from stainxform.quality.control import QualityReport
-from stainxform.sources import Tiles
 
 MOST = 60
 """Tiles on a sheet; the first ones of more."""

@@ -17,9 +17,9 @@ from stainxform._version import __version__
 from stainxform.errors import ParameterError
 from stainxform.evaluate.centers import normalize_function
 from stainxform.evaluate.result import RAW, Evaluation, MethodResult, Tile
-from stainxform.modelfile import atomic_write
+from stainxform.io.atomic import atomic_write
+from stainxform.io.sources import Tiles
 from stainxform.report.scatter import legend_mark, limits_of, scatter
-from stainxform.sources import Tiles
 
 PICTURE_SIDE = 320
 """Pictures are cut to so many pixels from the middle of a tile."""

@@ -3,11 +3,11 @@
 from stainxform.slides.base import Level, Slide, TileBatch
 from stainxform.slides.files import SUFFIXES
 from stainxform.slides.grid import TileGrid
-from stainxform.slides.normalize import WrittenSlide, write_slide
-from stainxform.slides.open import READERS, open_slide
-from stainxform.slides.pyramid import PyramidOptions
+from stainxform.slides.readers.registry import READERS, open_slide
 from stainxform.slides.sampling import SlideTiles
 from stainxform.slides.tissue import TissueGrid, TissueMask, likely_tissue, tissue_of
+from stainxform.slides.writer.options import PyramidOptions
+from stainxform.slides.writer.write import WrittenSlide, write_slide
 
 __all__ = [
     "READERS",

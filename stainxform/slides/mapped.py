@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from stainxform.errors import ParameterError
+from stainxform.image.tissue import MIN_TISSUE
 from stainxform.maps import ImageMap
 from stainxform.slides.base import Box, Slide
 from stainxform.slides.grid import TileGrid
 from stainxform.slides.tissue import tissue_of
 from stainxform.tiling import surroundings
-from stainxform.tissue import MIN_TISSUE
 
 BACKGROUNDS = ("normalize", "keep")
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from stainxform.slides.base import Slide
-from stainxform.slides.open import open_slide
+from stainxform.slides.readers.registry import open_slide
 
 OPEN_SLIDES = 32
 """Slides that a process holds open for its :class:`WholeSlide` objects; the one used longest ago is closed."""

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
+from stainxform.io.sources import files_of
 from stainxform.slides.base import Slide
 from stainxform.slides.files import SUFFIXES, first_of_series
-from stainxform.slides.opened import WholeSlide
+from stainxform.slides.pool import WholeSlide
 from stainxform.slides.tissue import tissue_of
-from stainxform.sources import files_of
 
 TILES, SIDE = 64, 512
 """Tiles that are drawn from a slide, and their side in pixels, unless told."""

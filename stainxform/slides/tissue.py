@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from stainxform.errors import ParameterError
-from stainxform.modelfile import atomic_write
+from stainxform.image.tissue import tissue_mask
+from stainxform.io.atomic import atomic_write
 from stainxform.slides.base import Slide
 from stainxform.slides.grid import TileGrid
-from stainxform.tissue import tissue_mask
 
 MASK_SIDE = 2048
 """A mask has at most so many pixels along a side."""

@@ -16,7 +16,7 @@ import numpy as np
 from stainxform._optional import require
 from stainxform.color import OpticalDensity
 from stainxform.errors import ModelFileError, ParameterError
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
 from stainxform.modelfile import ModelState, read_model, write_model
 
 HEMATOXYLIN, EOSIN, BACKGROUND = range(3)

@@ -12,10 +12,10 @@ from functools import cached_property
 
 import numpy as np
 
-from stainxform import kernels, native
+from stainxform._native import kernels, native
 from stainxform.color import LogarithmicSpace
-from stainxform.histogram import ColorHistogram, level_tables, weighted_percentile
-from stainxform.separation import LeastSquares, NonnegativeLasso
+from stainxform.image.histogram import ColorHistogram, level_tables, weighted_percentile
+from stainxform.stains.separation import LeastSquares, NonnegativeLasso
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from stainxform import kernels, native
+from stainxform._native import kernels, native
 from stainxform.errors import NotEnoughTissueError
-from stainxform.references import match_stains, reference_stains, stain_angles
-from stainxform.separation import COLLINEAR, lasso_pair
-from stainxform.tissue import MIN_TISSUE_PIXELS
+from stainxform.image.tissue import MIN_TISSUE_PIXELS
+from stainxform.stains.references import match_stains, reference_stains, stain_angles
+from stainxform.stains.separation import COLLINEAR, lasso_pair
 
 MIN_ATOM_ANGLE = 3.0
 """Two atoms closer than this, in degrees, are one stain: camera noise of one level spreads a single stain over 1 to 2

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from stainxform.color import CIELab, OpticalDensity
-from stainxform.densities import Densities
 from stainxform.errors import NotEnoughTissueError
-from stainxform.histogram import ColorHistogram, weighted_percentile
-from stainxform.images import Image
-from stainxform.references import REFERENCES
-from stainxform.separation import LeastSquares
-from stainxform.stains import macenko_stain_matrix
-from stainxform.tissue import TISSUE_OD, is_blank, tissue_planes
+from stainxform.image.histogram import ColorHistogram, weighted_percentile
+from stainxform.image.layout import Image
+from stainxform.image.tissue import TISSUE_OD, is_blank, tissue_planes
+from stainxform.stains.densities import Densities
+from stainxform.stains.macenko import macenko_stain_matrix
+from stainxform.stains.references import REFERENCES
+from stainxform.stains.separation import LeastSquares
 
 QUANTILES = (5, 25, 50, 75, 95)
 """Percentiles of each CIELAB channel among the features."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from stainxform.densities import Densities
 from stainxform.errors import NotEnoughTissueError
-from stainxform.separation import LeastSquares, NonnegativeLasso
-from stainxform.tissue import MIN_TISSUE_PIXELS
+from stainxform.image.tissue import MIN_TISSUE_PIXELS
+from stainxform.stains.densities import Densities
+from stainxform.stains.separation import LeastSquares, NonnegativeLasso
 
 MIN_STAIN_ANGLE = 5.0
 """Two stain vectors closer than this, in degrees, cannot be told apart: camera noise of one level spreads a single

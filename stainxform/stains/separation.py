@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from stainxform import kernels, native
+from stainxform._native import kernels, native
 from stainxform._optional import is_tensor
 from stainxform.color import Planes, mix, namespace, stack
 

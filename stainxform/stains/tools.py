@@ -10,7 +10,7 @@ import numpy as np
 from stainxform._optional import is_tensor
 from stainxform.color import ColorSpace, OpticalDensity, mix
 from stainxform.errors import InvalidImageError, ParameterError
-from stainxform.images import (
+from stainxform.image.layout import (
     Image,
     ImageSpec,
     ValueRange,
@@ -22,8 +22,8 @@ from stainxform.images import (
     write_planes,
 )
 from stainxform.normalizers.registry import normalizer_class
-from stainxform.references import match_stains, stain_matrix_of
-from stainxform.separation import LeastSquares, NonnegativeLasso, Separation
+from stainxform.stains.references import match_stains, stain_matrix_of
+from stainxform.stains.separation import LeastSquares, NonnegativeLasso, Separation
 
 DENSITY = OpticalDensity(io=255, offset=0, darkest=1)
 """The optical density of the stain tools: that of white is 0, black counts as level 1, and the way back is exact."""
@@ -43,9 +43,9 @@ def separate_stains(
     Parameters
     ----------
     image : numpy ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch ``(..., 3, H, W)``; uint8 or float.
-    stain_matrix : name of published stains (see :func:`~stainxform.references.reference_stains`; default hematoxylin
+    stain_matrix : name of published stains (see :func:`~stainxform.stains.references.reference_stains`; default hematoxylin
         and eosin of Ruifrok and Johnston), or ``(3, 2)`` or ``(3, 3)``, one stain's optical density in each column, as
-        :func:`estimate_stain_matrix` gives it. :func:`~stainxform.references.complement_stains` adds the residual to
+        :func:`estimate_stain_matrix` gives it. :func:`~stainxform.stains.references.complement_stains` adds the residual to
         two stains, so that nothing is lost.
     space : the optical-density convention; default: OD = -ln(I / 255), with I at least one level.
     nonnegative : no amount below 0: the best fit with two stains (non-negative least squares), least squares with

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stainxform.images import as_numpy
-from stainxform.references import reference_stains
+from stainxform.image.layout import as_numpy
+from stainxform.stains.references import reference_stains
 
 STAINS = reference_stains("he")
 """Hematoxylin and eosin, float64 ``(3, 2)`` (Ruifrok and Johnston 2001)."""

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from stainxform._optional import is_tensor
 from stainxform.errors import ParameterError
-from stainxform.images import as_numpy
+from stainxform.image.layout import as_numpy
 from stainxform.testing.images import DTYPES, LAYOUTS, blank_image, in_range, memory_layouts
 from stainxform.testing.strategies import he_images
 

@@ -11,8 +11,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from stainxform.color import CIELab
-from stainxform.lut3d import Lut3DMap
 from stainxform.maps import ChannelAffineMap, ColorMap, CurveMap, IdentityMap, StainMatrixMap
+from stainxform.maps.lut3d import Lut3DMap
 from stainxform.samples import pair
 from stainxform.testing.corruptions import PENS, blurred, folded, overexposed, saturated, with_strokes
 from stainxform.testing.images import DTYPES, LAYOUTS, STAINS, Stored, he_image, store

@@ -16,13 +16,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stainxform._augment_hosts import build, parameter_names, signature, transform_doc, transform_name
-from stainxform._hosts import for_method, resolve_model
+from stainxform._hosts.augment import build, parameter_names, signature, transform_doc, transform_name
+from stainxform._hosts.normalize import for_method, resolve_model
 from stainxform._optional import require
 from stainxform.augment import AUGMENTATIONS, Augmentation
-from stainxform.blank import OnBlank, check_on_blank
 from stainxform.errors import InvalidImageError, ParameterError
-from stainxform.images import ValueRange, check_range
+from stainxform.image.blank import OnBlank, check_on_blank
+from stainxform.image.layout import ValueRange, check_range
 from stainxform.normalizers.base import Normalizer
 
 require("torchvision.transforms.v2", "torchvision")

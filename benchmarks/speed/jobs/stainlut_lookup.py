@@ -34,7 +34,7 @@ def _inputs(image):
 
 
 def _ours(image):
-    from stainxform import kernels, native
+    from stainxform._native import kernels, native
 
     table, gray, context = _inputs(image)
     if not native.active():

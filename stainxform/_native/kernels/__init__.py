@@ -7,7 +7,7 @@ falls between two; estimates agree to 1e-9.
 
 from __future__ import annotations
 
-from stainxform.kernels.colors import (
+from stainxform._native.kernels.colors import (
     channel_counts,
     color_counts,
     count_between,
@@ -17,11 +17,11 @@ from stainxform.kernels.colors import (
     recolor,
     to_levels,
 )
-from stainxform.kernels.encoder import (
+from stainxform._native.kernels.encoder import (
     EncoderKernel,
     gray_levels,
 )
-from stainxform.kernels.estimation import (
+from stainxform._native.kernels.estimation import (
     Colors,
     factorize,
     lasso,
@@ -32,8 +32,8 @@ from stainxform.kernels.estimation import (
     percentiles,
     project,
 )
-from stainxform.kernels.halve import halve
-from stainxform.kernels.maps import (
+from stainxform._native.kernels.halve import halve
+from stainxform._native.kernels.maps import (
     DensityKernel,
     HsvKernel,
     Kernel,
@@ -41,7 +41,7 @@ from stainxform.kernels.maps import (
     MixtureKernel,
     StainKernel,
 )
-from stainxform.kernels.tables import (
+from stainxform._native.kernels.tables import (
     CurveKernel,
     Lut3DKernel,
     NetworkKernel,

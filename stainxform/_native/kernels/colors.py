@@ -7,7 +7,7 @@ from ctypes import c_float, c_int64
 
 import numpy as np
 
-from stainxform import native
+from stainxform._native import native
 from stainxform.color import D65, XYZ_FROM_RGB
 
 

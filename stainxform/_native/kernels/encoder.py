@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stainxform import native
+from stainxform._native import native
 
 ENCODER_WORK = 16
 """Work of the Encoder on a pixel, in pixels of the fastest kernel."""

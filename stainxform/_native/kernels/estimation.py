@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from stainxform import native
-from stainxform.kernels.maps import numbers
+from stainxform._native import native
+from stainxform._native.kernels.maps import numbers
 
 
 def project(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:

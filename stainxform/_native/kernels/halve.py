@@ -6,7 +6,7 @@ from ctypes import c_int64
 
 import numpy as np
 
-from stainxform import native
+from stainxform._native import native
 
 
 def halve(pixels: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from stainxform import native
+from stainxform._native import native
 from stainxform.color import D65, RGB_FROM_XYZ, XYZ_FROM_RGB, LogDensity
 
 _BITS = 1 / math.log(2)

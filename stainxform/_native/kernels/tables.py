@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from stainxform import native
-from stainxform.kernels.maps import Mapped
+from stainxform._native import native
+from stainxform._native.kernels.maps import Mapped
 
 
 class _Lut3D(Structure):

@@ -14,7 +14,7 @@ from stainxform.cli import text
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from stainxform.demo import Score
+    from stainxform.cli.demo.run import Score
 
 
 def demo(
@@ -32,7 +32,7 @@ def demo(
 
     Takes about a minute. Nothing is downloaded: the tissue is synthetic.
     """
-    from stainxform.demo import METHODS, STEPS, Files, run_demo
+    from stainxform.cli.demo.run import METHODS, STEPS, Files, run_demo
 
     with text.plain_warnings():
         scores = run_demo(output, steps=steps or STEPS, tiles=tiles, size=size, force=force, tell=_tell)

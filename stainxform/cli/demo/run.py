@@ -126,7 +126,7 @@ def run_demo(
 
 
 def _paint(files: Files, tiles: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    from stainxform.files import read_image
+    from stainxform.io.images import read_image
     from stainxform.samples import write_center
 
     write_center(files.ours, "a", tiles, size, _FIT_SEED)
@@ -170,7 +170,7 @@ def _save_picture(path: Path, columns: Sequence[tuple[str, np.ndarray]]) -> None
     from PIL import Image, ImageDraw
 
     from stainxform.evaluate import psnr
-    from stainxform.files import write_image
+    from stainxform.io.images import write_image
 
     truth = columns[-1][1]
     rows, (height, width) = min(_ROWS, len(truth)), truth.shape[1:3]

@@ -13,17 +13,17 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
+from stainxform._native.native import each_in_order
 from stainxform.color import CIELab
 from stainxform.errors import NotEnoughTissueError, ParameterError
-from stainxform.histogram import ColorHistogram
-from stainxform.images import Image, ImageSpec, ValueRange, as_numpy, check_image, read_planes
+from stainxform.image.histogram import ColorHistogram
+from stainxform.image.layout import Image, ImageSpec, ValueRange, as_numpy, check_image, read_planes
+from stainxform.io.sources import as_tiles, iterate
+from stainxform.learning.loop import Schedule
 from stainxform.maps import ChannelAffineMap
-from stainxform.native import each_in_order
-from stainxform.nets.colornormnet import ColorNormNetwork
+from stainxform.normalizers.colornormnet.network import ColorNormNetwork
+from stainxform.normalizers.colornormnet.training import tissue_offsets, train_colornormnet
 from stainxform.normalizers.network import NetworkNormalizer, load_weights
-from stainxform.sources import as_tiles, iterate
-from stainxform.train.colornormnet import tissue_offsets, train_colornormnet
-from stainxform.train.loop import Schedule
 
 WINDOW = 1024
 """Larger images are looked at in squares of this side, in pixels: feature maps are as large as the image."""

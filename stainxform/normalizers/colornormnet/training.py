@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from stainxform.color import CIELab
-from stainxform.nets.colornormnet import ColorNormNetwork
-from stainxform.tissue import tissue_planes
-from stainxform.train import data
-from stainxform.train.loop import Schedule, pick_device, train
+from stainxform.image.tissue import tissue_planes
+from stainxform.learning import data
+from stainxform.learning.loop import Schedule, pick_device, train
+from stainxform.normalizers.colornormnet.network import ColorNormNetwork
 
 LEAST_SIDE = 16
 """Smaller tiles, in pixels, hold no neighborhood to learn from."""
@@ -114,7 +114,7 @@ def train_colornormnet(
     Raises
     ------
     NotEnoughTissueError : a tile is smaller than 16 px a side.
-    TrainingError : see :func:`stainxform.train.loop.train`.
+    TrainingError : see :func:`stainxform.learning.loop.train`.
     """
     chosen = pick_device(device)
     crop = min(crop, data.smallest_side(tiles, LEAST_SIDE, "ColorNormNet"))

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from stainxform.nets.staingan import LEAST_SIDE, STRIDE, Generator
+from stainxform.normalizers.staingan.network import LEAST_SIDE, STRIDE, Generator
 
 
 class Translate(nn.Module):

@@ -16,17 +16,17 @@ import torch
 
 from stainxform._optional import is_tensor
 from stainxform.errors import NotEnoughTissueError, ParameterError
-from stainxform.histogram import ColorHistogram
-from stainxform.images import Image, ImageSpec, as_numpy, check_image, like, read_planes, write_planes
+from stainxform.image.histogram import ColorHistogram
+from stainxform.image.layout import Image, ImageSpec, as_numpy, check_image, like, read_planes, write_planes
+from stainxform.image.tissue import is_blank
+from stainxform.io.sources import Tiles, as_tiles
+from stainxform.learning.data import smallest_side
+from stainxform.learning.loop import Schedule, pick_device
+from stainxform.learning.statistics import with_fixed_statistics
 from stainxform.maps import ImageMap
-from stainxform.nets.staingan import LEAST_SIDE, STRIDE, Generator
-from stainxform.nets.statistics import with_fixed_statistics
 from stainxform.normalizers.network import NetworkNormalizer, load_weights, tissue_sample
-from stainxform.sources import Tiles, as_tiles
-from stainxform.tissue import is_blank
-from stainxform.train.data import smallest_side
-from stainxform.train.loop import Schedule, pick_device
-from stainxform.train.staingan import train_staingan
+from stainxform.normalizers.staingan.network import LEAST_SIDE, STRIDE, Generator
+from stainxform.normalizers.staingan.training import train_staingan
 
 
 @dataclass(frozen=True, eq=False)

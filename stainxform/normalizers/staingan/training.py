@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stainxform.nets.staingan import STRIDE, CycleGAN, Generator, ImagePool
-from stainxform.train import data
-from stainxform.train.loop import Schedule, autocast, pick_device, train
+from stainxform.learning import data
+from stainxform.learning.loop import Schedule, autocast, pick_device, train
+from stainxform.normalizers.staingan.network import STRIDE, CycleGAN, Generator, ImagePool
 
 LEAST_SIDE = 32
 """Smaller crops, in pixels, leave the discriminator nothing to judge."""
@@ -123,7 +123,7 @@ def train_staingan(
     Raises
     ------
     NotEnoughTissueError : a tile is smaller than 32 px a side.
-    TrainingError : see :func:`stainxform.train.loop.train`.
+    TrainingError : see :func:`stainxform.learning.loop.train`.
     """
     smallest = min(data.smallest_side(tiles, LEAST_SIDE, "StainGAN") for tiles in (target, source))
     crop = min(crop, smallest) // STRIDE * STRIDE

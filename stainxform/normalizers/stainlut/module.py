@@ -7,8 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from stainxform.nets.stainlut import Encoder, Predictor
-from stainxform.normalizers.stainlut import ContextMap, StainLUT, gray_weights_of
+from stainxform.normalizers.stainlut.network import Encoder, Predictor
+from stainxform.normalizers.stainlut.normalizer import ContextMap, StainLUT, gray_weights_of
 from stainxform.ops.lut4d import collapse_gray
 
 

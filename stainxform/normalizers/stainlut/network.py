@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stainxform.kernels import EncoderKernel
+from stainxform._native.kernels import EncoderKernel
 from stainxform.ops.lut4d import collapse_gray, identity_lut4d, lookup_gray, lut4d
 
 PREDICTOR_SIZE = 256

@@ -16,22 +16,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stainxform import native
+from stainxform._native import native
+from stainxform._native.kernels import four_values, gray_lut
+from stainxform._native.kernels import gray_levels as native_gray_levels
 from stainxform._optional import is_tensor
 from stainxform.color import GRAY_WEIGHTS
 from stainxform.errors import ParameterError
-from stainxform.histogram import ColorHistogram
-from stainxform.images import Image, ImageSpec, as_numpy, check_image, each_image, like, read_planes, write_planes
-from stainxform.kernels import four_values, gray_lut
-from stainxform.kernels import gray_levels as native_gray_levels
+from stainxform.image.histogram import ColorHistogram
+from stainxform.image.layout import Image, ImageSpec, as_numpy, check_image, each_image, like, read_planes, write_planes
+from stainxform.io.sources import as_tiles
+from stainxform.learning.loop import Schedule
+from stainxform.learning.statistics import with_fixed_statistics
 from stainxform.maps import ImageMap
-from stainxform.nets.stainlut import NORMS, PREDICTOR_NORMS, REACH, Encoder, Fusion, StainLUTNet, gray_levels
-from stainxform.nets.statistics import with_fixed_statistics
 from stainxform.normalizers.network import NetworkNormalizer, tissue_sample
+from stainxform.normalizers.stainlut.network import (
+    NORMS,
+    PREDICTOR_NORMS,
+    REACH,
+    Encoder,
+    Fusion,
+    StainLUTNet,
+    gray_levels,
+)
+from stainxform.normalizers.stainlut.training import ColorRandomization, Rates, train_stainlut
 from stainxform.ops.lut4d import lookup_gray
-from stainxform.sources import as_tiles
-from stainxform.train.loop import Schedule
-from stainxform.train.stainlut import ColorRandomization, Rates, train_stainlut
 
 GRAYS: dict[str, tuple[float, float, float]] = {"bt601": GRAY_WEIGHTS, "mean": (1 / 3, 1 / 3, 1 / 3)}
 """Named gray weights. The paper says grayscale; the mean of the channels transferred best between two scanners."""

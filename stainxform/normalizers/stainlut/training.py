@@ -14,9 +14,9 @@ from torch import Tensor
 
 from stainxform.color import GRAY_WEIGHTS
 from stainxform.errors import ParameterError
-from stainxform.nets.stainlut import StainLUTNet, gray_levels, regularization
-from stainxform.train import data
-from stainxform.train.loop import Schedule, autocast, pick_device, train
+from stainxform.learning import data
+from stainxform.learning.loop import Schedule, autocast, pick_device, train
+from stainxform.normalizers.stainlut.network import StainLUTNet, gray_levels, regularization
 
 LEAST_SIDE = 16
 """Smaller tiles, in pixels, hold no neighborhood for the Encoder (receptive field 11 px)."""
@@ -188,7 +188,7 @@ def train_stainlut(
     Raises
     ------
     NotEnoughTissueError : a tile is smaller than 16 px a side.
-    TrainingError : see :func:`stainxform.train.loop.train`.
+    TrainingError : see :func:`stainxform.learning.loop.train`.
     """
     chosen = pick_device(device)
     data.smallest_side(tiles, LEAST_SIDE, "StainLUT")

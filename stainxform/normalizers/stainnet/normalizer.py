@@ -13,10 +13,10 @@ import numpy as np
 
 from stainxform._optional import require
 from stainxform.errors import NotEnoughTissueError, ParameterError
-from stainxform.histogram import ColorHistogram
+from stainxform.image.histogram import ColorHistogram
+from stainxform.io.sources import as_tiles
 from stainxform.maps import PointwiseNetMap
 from stainxform.normalizers.base import Normalizer, PointwiseNormalizer
-from stainxform.sources import as_tiles
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -24,7 +24,7 @@ class StainNet(PointwiseNormalizer):
     """Apply, to every image, the one color map that comes closest to what a teacher did to the images of one center.
 
     It is fitted for a pair of centers: on the images of the *other* center, with a teacher that brings them to ours.
-    Applying it needs no torch, and it bakes to a LUT (:func:`stainxform.lut3d.bake`).
+    Applying it needs no torch, and it bakes to a LUT (:func:`stainxform.maps.lut3d.bake`).
 
     Parameters
     ----------
@@ -99,8 +99,8 @@ class StainNet(PointwiseNormalizer):
         if not 0 <= val_fraction < 1:
             raise ParameterError(f"val_fraction must be from 0 to below 1, got {val_fraction}")
         require("torch", "torch")
-        from stainxform.train.loop import Schedule, pick_device
-        from stainxform.train.stainnet import ColorPairs, train_stainnet
+        from stainxform.learning.loop import Schedule, pick_device
+        from stainxform.normalizers.stainnet.training import ColorPairs, train_stainnet
 
         schedule = Schedule(steps, seed, decay, min(20, steps // 10), validate_every, workdir, resume, progress)
         chosen = pick_device(device)

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stainxform.nets.stainnet import StainNetwork
-from stainxform.train import data
-from stainxform.train.loop import Schedule, pick_device, train
+from stainxform.learning import data
+from stainxform.learning.loop import Schedule, pick_device, train
+from stainxform.normalizers.stainnet.network import StainNetwork
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def train_stainnet(
 ) -> tuple[StainNetwork, dict[str, float]]:
     """Train on the pairs of each tile; returns the network in eval mode on the CPU and its best validation.
 
-    Raises TrainingError, see :func:`stainxform.train.loop.train`.
+    Raises TrainingError, see :func:`stainxform.learning.loop.train`.
     """
     chosen = pick_device(device)
     with torch.random.fork_rng(devices=()):

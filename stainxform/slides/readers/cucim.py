@@ -13,7 +13,7 @@ from stainxform._optional import require
 from stainxform.errors import SlideError, UnsupportedSlideError
 from stainxform.slides.base import Box, Slide, TileBatch, batch_of
 from stainxform.slides.grid import TileGrid
-from stainxform.slides.tifffile_reader import TifffileSlide
+from stainxform.slides.readers.tifffile import TifffileSlide
 
 COMPRESSIONS = {1, 5, 7, 8, 32946, 33003, 33005}
 """None, LZW, JPEG, deflate (two numbers), JPEG 2000 of Aperio (two)."""

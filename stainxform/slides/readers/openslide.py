@@ -12,7 +12,7 @@ import numpy as np
 from stainxform._optional import require
 from stainxform.errors import MissingDependencyError, SlideError, UnsupportedSlideError
 from stainxform.slides.base import Box, Level, Slide
-from stainxform.slides.tiff_index import MAX_TILE, TiffIndex
+from stainxform.slides.readers.tiff_index import MAX_TILE, TiffIndex
 
 EXACT = 1 / 2048
 """OpenSlide takes places in pixels of level 0 and interpolates where they fall between the pixels of a level; below

@@ -12,9 +12,9 @@ from stainxform.errors import MissingDependencyError, ParameterError, SlideError
 from stainxform.slides.base import Slide
 
 READERS = {
-    "cucim": "cucim_reader:CucimSlide",
-    "tifffile": "tifffile_reader:TifffileSlide",
-    "openslide": "openslide_reader:OpenslideSlide",
+    "cucim": "cucim:CucimSlide",
+    "tifffile": "tifffile:TifffileSlide",
+    "openslide": "openslide:OpenslideSlide",
 }
 """Readers by name."""
 
@@ -68,7 +68,7 @@ def _cuda() -> bool:
 
 def _reader(name: str) -> Callable[[Path], Slide]:
     module, _, attribute = READERS[name].partition(":")
-    return getattr(importlib.import_module(f"stainxform.slides.{module}"), attribute)
+    return getattr(importlib.import_module(f"stainxform.slides.readers.{module}"), attribute)
 
 
 def _opened(slide: Slide) -> Slide:

@@ -11,8 +11,8 @@ import numpy as np
 
 from stainxform.errors import SlideError
 from stainxform.slides.base import Box, Slide
-from stainxform.slides.jpeg import jpeg_fault
-from stainxform.slides.tiff_index import JPEG, SOFTWARE_JPEG_TABLES, TiffIndex
+from stainxform.slides.readers.jpeg import jpeg_fault
+from stainxform.slides.readers.tiff_index import JPEG, SOFTWARE_JPEG_TABLES, TiffIndex
 
 CACHE_BYTES = 32 << 20
 """Decoded tiles that a slide keeps, for regions that share them."""

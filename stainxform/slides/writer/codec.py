@@ -8,7 +8,7 @@ import numpy as np
 
 from stainxform._optional import require
 from stainxform.errors import SlideWriteError
-from stainxform.slides.pyramid import SUBSAMPLINGS, PyramidOptions
+from stainxform.slides.writer.options import SUBSAMPLINGS, PyramidOptions
 
 JPEG, DEFLATE = 7, 8
 RGB, YCBCR = 2, 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stainxform._version import __version__
-from stainxform.slides.pyramid import PyramidOptions
+from stainxform.slides.writer.options import PyramidOptions
 
 CREATOR = f"stainxform {__version__}"
 

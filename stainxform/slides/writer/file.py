@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stainxform.slides import bigtiff
-from stainxform.slides.bigtiff import Tag
-from stainxform.slides.codec import TileCodec
-from stainxform.slides.description import CREATOR, Facts, description, thumbnail_description
-from stainxform.slides.journal import JournaledFile
-from stainxform.slides.pyramid import PyramidOptions
+from stainxform.slides.writer import bigtiff
+from stainxform.slides.writer.bigtiff import Tag
+from stainxform.slides.writer.codec import TileCodec
+from stainxform.slides.writer.description import CREATOR, Facts, description, thumbnail_description
+from stainxform.slides.writer.journal import JournaledFile
+from stainxform.slides.writer.options import PyramidOptions
 
 SUB_DIRECTORIES, PER_CENTIMETER = 330, 3
 CENTIMETER = 10_000.0

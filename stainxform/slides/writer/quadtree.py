@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from stainxform.kernels import halve
+from stainxform._native.kernels import halve
 
 
 def level_shapes(shape: tuple[int, int], tile: int) -> list[tuple[int, int]]:

@@ -15,21 +15,21 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from stainxform import native
+from stainxform._native import native
+from stainxform._native.kernels import halve
 from stainxform._optional import require
 from stainxform._version import __version__
 from stainxform.errors import ParameterError, SlideError
-from stainxform.kernels import halve
 from stainxform.maps import ImageMap
 from stainxform.slides.base import THREADS, Level, Slide, as_device
-from stainxform.slides.codec import TileCodec, codec_for
-from stainxform.slides.description import Facts
 from stainxform.slides.grid import TileGrid
 from stainxform.slides.mapped import MappedSlide
-from stainxform.slides.profile import profile_for
-from stainxform.slides.pyramid import PyramidOptions
-from stainxform.slides.pyramid_writer import EncodedTile, PyramidWriter
-from stainxform.slides.quadtree import PendingLevels, level_shapes, z_order
+from stainxform.slides.writer.codec import TileCodec, codec_for
+from stainxform.slides.writer.description import Facts
+from stainxform.slides.writer.file import EncodedTile, PyramidWriter
+from stainxform.slides.writer.options import PyramidOptions
+from stainxform.slides.writer.profile import profile_for
+from stainxform.slides.writer.quadtree import PendingLevels, level_shapes, z_order
 
 BLOCK_SIDE = 1024
 """Blocks that one thread reads, maps and encodes are so large, or one tile."""

@@ -1,0 +1,1 @@
+"""What MONAI, albumentations, torchvision and the torch module share."""

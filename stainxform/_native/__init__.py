@@ -1,0 +1,1 @@
+"""The compiled kernels: found and chosen (``native``), and wrapped, one function each (``kernels``)."""

@@ -1,0 +1,1 @@
+"""``stainxform demo``: the command, and what it does."""

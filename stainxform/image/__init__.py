@@ -1,0 +1,1 @@
+"""What an image is: its layout, its colors counted, its tissue, its glass, and what happens if it is blank."""

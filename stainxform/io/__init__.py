@@ -1,0 +1,1 @@
+"""Files in and out: images, the tiles of a center, the outputs of many inputs, written whole or not at all."""

@@ -1,0 +1,31 @@
+"""Color maps: pure functions from RGB to RGB, in closed form or as 3D lookup tables."""
+
+from stainxform.maps.base import ColorMap, IdentityMap, ImageMap, TileMap
+from stainxform.maps.cube import read_cube, write_cube
+from stainxform.maps.lut3d import BakeError, Lut3DMap, bake, bake_center, bake_error
+from stainxform.maps.pointwise import (
+    ChannelAffineMap,
+    CurveMap,
+    NonnegativeStainMap,
+    PointwiseNetMap,
+    StainMatrixMap,
+)
+
+__all__ = [
+    "BakeError",
+    "ChannelAffineMap",
+    "ColorMap",
+    "CurveMap",
+    "IdentityMap",
+    "ImageMap",
+    "Lut3DMap",
+    "NonnegativeStainMap",
+    "PointwiseNetMap",
+    "StainMatrixMap",
+    "TileMap",
+    "bake",
+    "bake_center",
+    "bake_error",
+    "read_cube",
+    "write_cube",
+]

@@ -1,0 +1,1 @@
+"""ColorNormNet: one CIELAB offset, told by a small network."""

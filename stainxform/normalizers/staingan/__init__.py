@@ -1,0 +1,1 @@
+"""StainGAN: a CycleGAN between two centers."""

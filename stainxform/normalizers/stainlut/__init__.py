@@ -1,0 +1,1 @@
+"""StainLUT: colorizes the gray image through a fused 4D lookup table."""

@@ -1,0 +1,1 @@
+"""StainNet: any normalizer, distilled into a 1x1 network."""

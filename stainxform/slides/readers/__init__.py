@@ -1,0 +1,1 @@
+"""Readers of whole slides: one file for each package, and what they share."""

@@ -1,0 +1,1 @@
+"""The writer of normalized pyramids: order, codec, BigTIFF, journal."""

@@ -1,0 +1,3 @@
+"""torchvision transforms."""
+
+from stainxform.torchvision.transforms import *  # noqa: F403
