@@ -27,7 +27,8 @@ from stainxform._native import native
 from stainxform.learning import data
 from stainxform.normalizers.stainlut import network as nets
 from stainxform.normalizers.stainlut.network import Fusion, StainLUTNet, regularization
-from stainxform.normalizers.stainlut.training import ColorRandomization, Rates, StainLUTTask
+from stainxform.normalizers.stainlut.settings import StainLUTSettings
+from stainxform.normalizers.stainlut.training import StainLUTTask
 from stainxform.ops.lut4d import lookup_gray, lut4d
 from stainxform.samples import pair
 
@@ -88,9 +89,12 @@ class Trainer:
     def __init__(self, tiles: list[np.ndarray], crop: int | None, fused: bool):
         torch.manual_seed(0)
         self.task = StainLUTTask(
-            StainLUTNet(), tiles, tiles[:1], gray_weights=(1 / 3, 1 / 3, 1 / 3), randomization=ColorRandomization(),
-            rates=Rates(), crop=crop, smooth_weight=SMOOTH, mono_weight=MONO, seed=0, device=torch.device("cpu"),
-        )  # fmt: skip
+            StainLUTNet(),
+            tiles,
+            tiles[:1],
+            StainLUTSettings(crop=crop, smooth_weight=SMOOTH, mono_weight=MONO),
+            torch.device("cpu"),
+        )
         self.optimizer = torch.optim.Adam(self.task.parameter_groups(), fused=fused or None)
         self.task.net.train()
 

@@ -677,7 +677,7 @@ class TestStainStyle:
     def test_methods_that_are_not_pointwise_are_refused(self):
         class Context(Normalizer):
             method = "context"
-            _map_for = _arrays = _parameters = _from_state = None
+            fit_tiles = image_map = None
 
         with pytest.raises(ParameterError, match="got a 'context' model"):
             StainStyle(models=[Context()])

@@ -16,9 +16,10 @@ from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterErr
 from stainxform.image.tissue import tissue_mask  # noqa: E402
 from stainxform.maps import ChannelAffineMap  # noqa: E402
 from stainxform.maps.lut3d import bake, bake_error  # noqa: E402
-from stainxform.normalizers import colornormnet as module  # noqa: E402
+from stainxform.normalizers.colornormnet import normalizer as module  # noqa: E402
 from stainxform.normalizers.colornormnet.network import ColorNormNetwork, DenseBlock  # noqa: E402
 from stainxform.normalizers.colornormnet.normalizer import ColorNormNet  # noqa: E402
+from stainxform.normalizers.colornormnet.settings import ColorNormNetSettings  # noqa: E402
 from stainxform.normalizers.colornormnet.training import ColorNormNetTask, offset_loss  # noqa: E402
 from stainxform.samples import pair  # noqa: E402
 
@@ -116,8 +117,8 @@ def test_a_perfect_network_has_no_loss_where_tissue_has_one_color():
     ours = lab(flat)[:, 0, 0]
     net = Knows()
     net.forward = lambda x: (x - torch.from_numpy(ours).float()[:, None, None]) * net.here.exp()
-    options = {"batch": 3, "crop": 16, "learning_rate": 1e-3, "l2_weight": 1.0, "seed": 0}
-    task = ColorNormNetTask(net, [flat], [flat], device=torch.device("cpu"), **options)
+    settings = ColorNormNetSettings(batch=3, crop=16, learning_rate=1e-3)
+    task = ColorNormNetTask(net, [flat], [flat], settings, torch.device("cpu"))
     loss, numbers = task.step_loss(0, np.random.default_rng(0))
     assert abs(loss.item()) < 1e-5
     assert numbers["offset_error"] < 1e-4
@@ -233,7 +234,7 @@ def test_a_loaded_model_is_the_same(fitted, tmp_path):
 def test_a_model_file_with_other_weights_is_refused(fitted):
     from stainxform.modelfile import ModelState
 
-    arrays, parameters = fitted._arrays(), fitted._parameters() | {"min_tissue": 0.01}
+    arrays, parameters = fitted.arrays(), fitted.parameters() | {"min_tissue": 0.01}
     name = "blocks.0.convs.0.weight"
     for change in ({name: np.zeros((3, 3, 5, 5), np.float32)}, {"extra": np.zeros(3, np.float32)}):
         with pytest.raises(ModelFileError, match="colornormnet"):

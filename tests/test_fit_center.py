@@ -1,6 +1,6 @@
 import warnings
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,9 +10,10 @@ from strategies import blank_image, he_image
 import stainxform as sx
 from stainxform._version import __version__
 from stainxform.errors import InvalidImageError, NotEnoughTissueError, ParameterError, StainXformWarning
+from stainxform.io.settings import Settings
 from stainxform.maps import ChannelAffineMap
 from stainxform.normalizers import registry
-from stainxform.normalizers.base import PointwiseNormalizer, array_of, pooled_histogram
+from stainxform.normalizers.base import PointwiseNormalizer, fitted
 
 TILES = [he_image(seed, 30, 30) for seed in range(5)]
 CHEAP = [name for name, method in sx.methods().items() if not method.extra]
@@ -31,7 +32,7 @@ class Unreadable:
 
 def state(normalizer):
     """What a model file would hold, comparable."""
-    return normalizer.method, normalizer._parameters(), {k: v.tobytes() for k, v in normalizer._arrays().items()}
+    return normalizer.method, normalizer.parameters(), {k: v.tobytes() for k, v in normalizer.arrays().items()}
 
 
 def test_macenko_and_reinhard_are_among_the_cheap_methods():
@@ -224,18 +225,24 @@ def test_info_says_what_was_fitted(method, tmp_path):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class MeanShiftSettings(Settings):
+    strength: float = 1.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class MeanShift(PointwiseNormalizer):
     """A user's method, in one class."""
 
-    mean: np.ndarray
+    mean: np.ndarray = fitted(3)
     strength: float = 1.0
 
     method: ClassVar[str] = "meanshift"
+    Settings = MeanShiftSettings
 
     @classmethod
-    def fit(cls, images: Any, *, strength: float = 1.0) -> "MeanShift":
-        histogram = pooled_histogram(images)
-        return cls(mean=np.average(histogram.colors, axis=1, weights=histogram.counts), strength=strength)
+    def fit_histogram(cls, histogram, settings):
+        mean = np.average(histogram.colors, axis=1, weights=histogram.counts)
+        return cls(mean=mean, strength=settings.strength)
 
     def color_map(self, histogram):
         mean = np.average(histogram.colors, axis=1, weights=histogram.counts)
@@ -245,20 +252,10 @@ class MeanShift(PointwiseNormalizer):
 
         return ChannelAffineMap(RGB(), np.ones(3), (self.mean - mean) * self.strength)
 
-    def _arrays(self):
-        return {"mean": self.mean}
-
-    def _parameters(self):
-        return {"strength": self.strength}
-
-    @classmethod
-    def _from_state(cls, arrays, parameters):
-        return cls(mean=array_of(arrays, "mean", (3,)), **parameters)
-
 
 @pytest.fixture
 def meanshift(monkeypatch):
-    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
+    monkeypatch.setattr(registry.METHODS, "_entries", dict(registry.METHODS._entries))
     sx.register(sx.Method("meanshift", f"{__name__}:MeanShift", "Shift of the mean", "This test"))
 
 

@@ -10,8 +10,8 @@ from strategies import STAINS, blank_image, he_image, he_images, laws, odd_image
 from stainxform import Ramakrishnan, background_intensity
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
 from stainxform.image.histogram import ColorHistogram
-from stainxform.normalizers.ramakrishnan import Spread
 from stainxform.samples import CENTERS, pair
+from stainxform.stains.ramakrishnan import Spread
 from stainxform.stains.references import stain_angles
 
 

@@ -13,10 +13,10 @@ from training import count, killed_and_resumed, same_weights  # noqa: E402
 
 import stainxform as sx  # noqa: E402
 from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterError, TrainingError  # noqa: E402
-from stainxform.learning.loop import Schedule  # noqa: E402
 from stainxform.maps.lut3d import bake  # noqa: E402
 from stainxform.normalizers.staingan.network import CycleGAN, Discriminator, Generator, ImagePool  # noqa: E402
 from stainxform.normalizers.staingan.normalizer import StainGAN  # noqa: E402
+from stainxform.normalizers.staingan.settings import StainGANSettings  # noqa: E402
 from stainxform.normalizers.staingan.training import StainGANTask  # noqa: E402
 from stainxform.samples import pair  # noqa: E402
 
@@ -37,10 +37,8 @@ def fitted(centers):
 
 def small_task(centers, pool=0, **weights):
     torch.manual_seed(0)
-    settings = {"learning_rate": 1e-3, "cycle_weight": 10.0, "identity_weight": 0.5} | weights
-    return StainGANTask(
-        CycleGAN(4, 1, pool, 32), *centers, crop=32, device=torch.device("cpu"), **settings
-    )  # fmt: skip
+    settings = StainGANSettings(source=centers[1], crop=32, **{"learning_rate": 1e-3} | weights)
+    return StainGANTask(CycleGAN(4, 1, pool, 32), *centers, settings, torch.device("cpu"))
 
 
 # ---------------------------------------------------------------- networks
@@ -147,8 +145,8 @@ def test_one_joint_step_equals_the_published_alternating_steps(centers):
 
 
 def test_the_learning_rate_is_constant_then_falls_linearly_to_zero():
-    schedule = Schedule(100, decay="linear", warmup=0)
-    rates = [schedule.rate(step) for step in range(100)]
+    settings = StainGANSettings(source=pair(1, 40, seed=2)[1], steps=100)
+    rates = [settings.rate(step) for step in range(100)]
     assert rates[:51] == [1.0] * 51
     np.testing.assert_allclose(np.diff(rates[50:]), -0.02)
     np.testing.assert_allclose(rates[-1], 0.02)
@@ -242,7 +240,7 @@ def test_the_sizes_of_a_loaded_generator_are_those_of_its_weights(centers, tmp_p
 def test_a_model_file_with_other_weights_is_refused_without_filling_the_memory(fitted):
     from stainxform.modelfile import ModelState
 
-    arrays, parameters = fitted._arrays(), fitted._parameters() | {"min_tissue": 0.01}
+    arrays, parameters = fitted.arrays(), fitted.parameters() | {"min_tissue": 0.01}
     bad = (
         {"model.1.weight": np.zeros((100_000_000, 0, 7, 7), np.float32)},
         {"model.1.bias": np.zeros(9, np.float32)},

@@ -19,8 +19,9 @@ from safetensors.torch import load_file  # noqa: E402
 import stainxform as sx  # noqa: E402
 from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterError, TrainingError  # noqa: E402
 from stainxform.normalizers.stainlut.network import Fusion, StainLUTNet, gray_levels, regularization  # noqa: E402
-from stainxform.normalizers.stainlut.normalizer import GRAYS, StainLUT  # noqa: E402
-from stainxform.normalizers.stainlut.training import ColorRandomization  # noqa: E402
+from stainxform.normalizers.stainlut.normalizer import StainLUT  # noqa: E402
+from stainxform.normalizers.stainlut.randomization import ColorRandomization  # noqa: E402
+from stainxform.normalizers.stainlut.settings import GRAYS  # noqa: E402
 from stainxform.samples import pair  # noqa: E402
 
 SMALL = {"steps": 12, "crop": 32, "size": 9, "validate_every": 4, "device": "cpu"}
@@ -36,7 +37,7 @@ def parameters(module):
 
 
 def weights_equal(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(one._arrays().values(), other._arrays().values(), strict=True))
+    return all(np.array_equal(a, b) for a, b in zip(one.arrays().values(), other.arrays().values(), strict=True))
 
 
 def test_networks_have_the_sizes_of_the_reference_implementation():
@@ -173,7 +174,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tiles, tmp_path):
         import torch; torch.set_num_threads({torch.get_num_threads()})
         import numpy as np
         from stainxform.learning import loop
-        from stainxform.normalizers.stainlut.normalizer import GRAYS, StainLUT
+        from stainxform.normalizers.stainlut.normalizer import StainLUT
         def stop(self, path, key, store=loop._Run.store):
             store(self, path, key)
             if self.step == 8:
@@ -255,9 +256,9 @@ def test_a_model_file_with_weights_of_wrong_shape_is_refused(tiles):
     from stainxform.modelfile import ModelState
 
     normalizer = StainLUT.fit(tiles, **SMALL)
-    arrays = normalizer._arrays()
+    arrays = normalizer.arrays()
     for name, array in (("luts", arrays["luts"][0]), ("encoder.first.weight", np.zeros((1, 2), np.float32))):
-        state = ModelState("stainlut", arrays | {name: array}, normalizer._parameters() | {"min_tissue": 0.01})
+        state = ModelState("stainlut", arrays | {name: array}, normalizer.parameters() | {"min_tissue": 0.01})
         with pytest.raises(ModelFileError):
             sx.Normalizer.from_state(state)
 
@@ -280,9 +281,9 @@ def test_color_randomization_is_off_at_zero_and_stays_in_range():
 
 
 def test_mixed_precision_path_runs_on_the_cpu(tiles, monkeypatch):
-    from stainxform.learning import stainlut
+    from stainxform.normalizers.stainlut import training
 
-    monkeypatch.setattr(stainlut, "autocast", lambda device: torch.autocast("cpu", torch.bfloat16))
+    monkeypatch.setattr(training, "autocast", lambda device: torch.autocast("cpu", torch.bfloat16))
     assert np.isfinite(StainLUT.fit(tiles, **SMALL).training["score"])
 
 

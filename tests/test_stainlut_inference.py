@@ -15,7 +15,8 @@ from stainxform._native import kernels, native  # noqa: E402
 from stainxform.errors import ParameterError  # noqa: E402
 from stainxform.image.layout import check_image  # noqa: E402
 from stainxform.normalizers.stainlut.network import NORMS, Encoder, StainLUTNet, gray_levels  # noqa: E402
-from stainxform.normalizers.stainlut.normalizer import GRAYS, StainLUT, image_gray  # noqa: E402
+from stainxform.normalizers.stainlut.normalizer import StainLUT, image_gray  # noqa: E402
+from stainxform.normalizers.stainlut.settings import GRAYS  # noqa: E402
 from stainxform.ops.lut4d import lookup_gray  # noqa: E402
 
 compiled = pytest.mark.skipif(not native.active(), reason="the compiled kernels are missing or off")
@@ -270,9 +271,9 @@ def test_inference_is_chosen_kept_and_checked(normalizers, tiles, tmp_path):
 
 
 def test_a_model_file_without_a_mode_is_exact(normalizers):
-    parameters = normalizers["instance"]._parameters()
+    parameters = normalizers["instance"].parameters()
     del parameters["inference"]
-    assert StainLUT._from_state(normalizers["instance"]._arrays(), parameters).inference == "exact"
+    assert StainLUT.from_arrays(normalizers["instance"].arrays(), parameters).inference == "exact"
 
 
 def test_without_the_kernels_torch_computes_both_modes(normalizers, tiles):

@@ -20,6 +20,7 @@ from stainxform.maps import PointwiseNetMap  # noqa: E402
 from stainxform.maps.lut3d import bake, bake_error  # noqa: E402
 from stainxform.normalizers.stainnet.network import StainNetwork  # noqa: E402
 from stainxform.normalizers.stainnet.normalizer import StainNet  # noqa: E402
+from stainxform.normalizers.stainnet.settings import StainNetSettings  # noqa: E402
 from stainxform.normalizers.stainnet.training import ColorPairs, StainNetTask  # noqa: E402
 from stainxform.samples import pair  # noqa: E402
 
@@ -130,7 +131,8 @@ def test_layers_that_do_not_fit_or_are_too_large_are_refused(layers):
 def test_the_loss_is_l1_in_the_networks_own_scale(network):
     rng = np.random.default_rng(0)
     pairs = ColorPairs(*rng.integers(0, 256, (2, 50, 3), dtype=np.uint8))
-    task = StainNetTask(network, pairs, pairs, batch=20, learning_rate=1e-2, device=torch.device("cpu"))
+    settings = StainNetSettings(teacher=sx.Macenko(), batch=20)
+    task = StainNetTask(network, pairs, pairs, settings, torch.device("cpu"))
     loss, numbers = task.step_loss(0, np.random.default_rng(5))
     chosen = np.random.default_rng(5).integers(50, size=20)
     with torch.no_grad():
@@ -200,7 +202,7 @@ def test_a_setting_that_makes_no_sense_is_named(theirs, teacher, setting, value)
 def test_a_model_file_with_other_layers_is_refused(learned):
     from stainxform.modelfile import ModelState
 
-    arrays, parameters = learned._arrays(), learned._parameters() | {"min_tissue": 0.01}
+    arrays, parameters = learned.arrays(), learned.parameters() | {"min_tissue": 0.01}
     for name, array in (("weight0", np.zeros((32, 4))), ("bias2", np.zeros(4)), ("weight1", np.full((32, 32), 1e20))):
         with pytest.raises(ModelFileError, match="stainnet"):
             sx.Normalizer.from_state(ModelState("stainnet", arrays | {name: array}, parameters))

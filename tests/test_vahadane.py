@@ -14,11 +14,11 @@ from stainxform import Vahadane
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
 from stainxform.image.histogram import ColorHistogram
 from stainxform.io.images import read_image
-from stainxform.normalizers.vahadane import DEFINITIONS
 from stainxform.samples import CENTERS, pair
 from stainxform.stains.factorization import sparse_stain_matrix
 from stainxform.stains.references import match_stains, stain_angles
 from stainxform.stains.separation import NonnegativeLasso
+from stainxform.stains.vahadane import DEFINITIONS
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"{GOLDEN} is not there: it is not part of the package")

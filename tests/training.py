@@ -32,7 +32,7 @@ def killed_and_resumed(fit: Callable[..., Any], workdir: Any, at: int) -> Any:
 
 def same_weights(one: Any, other: Any) -> bool:
     """Whether two normalizers hold the same numbers, bit for bit."""
-    return all(np.array_equal(a, b) for a, b in zip(one._arrays().values(), other._arrays().values(), strict=True))
+    return all(np.array_equal(a, b) for a, b in zip(one.arrays().values(), other.arrays().values(), strict=True))
 
 
 def count(module: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,10 +14,9 @@ from stainxform.errors import NotEnoughTissueError, ParameterError
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.tissue import is_blank, tissue_planes
 from stainxform.maps import ChannelAffineMap, ColorMap
-from stainxform.normalizers.registry import normalizer_class
+from stainxform.stains.estimate import ESTIMATORS, estimate
 from stainxform.stains.macenko import MIN_STAIN_ANGLE
-from stainxform.stains.references import complement_stains, stain_angles, stain_matrix_of
-from stainxform.stains.tools import estimate_stain_matrix
+from stainxform.stains.references import complement_stains, match_stains, stain_angles, stain_matrix_of
 
 _DENSITY = ReversibleDensity(io=240, offset=1)
 """Macenko's; the offset is taken away again, so that a neutral draw changes nothing."""
@@ -44,7 +43,7 @@ class StainJitter(Augmentation):
     ----------
     sigma, bias : (low, high), within -1..1; drawn for each stain by itself. The bias is an optical density, natural
         logarithm.
-    estimator : the method that estimates the image's stain matrix: any registered one that has stain vectors.
+    estimator : what estimates the image's stain matrix, a name in ``stainxform.stains.ESTIMATORS``.
     stain_matrix : instead of an estimate: the name of published stains ("he", "hdab", ..., see
         :func:`stainxform.stains.references.reference_stains`), or three rows (red, green, blue) of two optical densities,
         which are scaled to unit length.
@@ -70,7 +69,7 @@ class StainJitter(Augmentation):
             checked = _two_stains(self.stain_matrix)
             if not isinstance(self.stain_matrix, str):
                 self._set(stain_matrix=tuple(map(tuple, checked.tolist())))
-        if "stain_matrix" not in {field.name for field in fields(normalizer_class(self.estimator))}:
+        if self.estimator not in ESTIMATORS:
             raise ParameterError(f"estimator must be a method that estimates stain vectors, got {self.estimator!r}")
 
     @property
@@ -100,7 +99,7 @@ class StainJitter(Augmentation):
         histogram = self._colors(histogram)
         if is_blank(histogram):
             raise NotEnoughTissueError("too little tissue to estimate stain vectors from")
-        return estimate_stain_matrix(_image_of(histogram), self.estimator)
+        return match_stains(estimate(histogram, self.estimator).stain_matrix, "he")
 
 
 def _two_stains(stains: Any) -> np.ndarray:
@@ -117,9 +116,3 @@ def _two_stains(stains: Any) -> np.ndarray:
             f"the stains of stain_matrix must be {MIN_STAIN_ANGLE:g} degrees apart, got {matrix.tolist()}"
         )
     return np.asarray(unit)
-
-
-def _image_of(histogram: ColorHistogram) -> np.ndarray:
-    """An image ``(1, N, 3)`` with these colors."""
-    colors = histogram.colors if histogram.levels is None else histogram.levels
-    return np.repeat(colors.T, histogram.counts, axis=0)[None]

@@ -59,6 +59,12 @@ class ColorHistogram:
         return int(self.counts.sum())
 
     @property
+    def nbytes(self) -> int:
+        """Memory that the colors and counts take, in bytes."""
+        colors = self.colors if self.levels is None else self.levels
+        return colors.nbytes + self.counts.nbytes
+
+    @property
     def mean(self) -> float:
         """Mean over pixels and channels, in [0, 1]."""
         return float(weighted_moments(self.colors, self.counts)[0].mean())
@@ -120,10 +126,10 @@ class ColorHistogram:
 
     def where(self, mask: np.ndarray) -> ColorHistogram:
         """The colors for which ``mask`` (K,) holds."""
-        (places,) = np.nonzero(mask)
+        (chosen,) = np.nonzero(mask)
         if self.levels is not None:
-            return ColorHistogram(None, self.counts.take(places), self.levels.take(places, axis=1))
-        return ColorHistogram(self.colors.take(places, axis=1), self.counts.take(places))
+            return ColorHistogram(None, self.counts.take(chosen), self.levels.take(chosen, axis=1))
+        return ColorHistogram(self.colors.take(chosen, axis=1), self.counts.take(chosen))
 
 
 def level_tables(space: ColorSpace) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Settings as users give them: numpy scalars become the Python numbers that they stand for.
+"""Settings as users give them: checked once, and numpy scalars become the Python numbers that they stand for.
 
 Model files and checkpoints hold Python numbers, and a float32 computes otherwise than the float that is read back.
 """
@@ -6,9 +6,13 @@ Model files and checkpoints hold Python numbers, and a float32 computes otherwis
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
+
+from stainxform.errors import ParameterError
 
 
 def plain(value: Any) -> Any:
@@ -25,7 +29,8 @@ def plain(value: Any) -> Any:
 def make_plain(made: Any) -> None:
     """Make the fields of a frozen dataclass plain, for its ``__post_init__``."""
     for field in dataclasses.fields(made):
-        object.__setattr__(made, field.name, plain(getattr(made, field.name)))
+        if field.init:
+            object.__setattr__(made, field.name, plain(getattr(made, field.name)))
 
 
 def for_json(value: Any) -> Any:
@@ -33,3 +38,68 @@ def for_json(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"a setting must be a number, text, or a list or dictionary of these, got {type(value).__name__}")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Settings:
+    """What a method can be told: a frozen dataclass that checks itself when it is made.
+
+    A subclass adds fields, each with a default, and checks them in :meth:`check`. A method without settings uses this
+    class itself.
+    """
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+        self.check()
+
+    def check(self) -> None:
+        """Raise ParameterError for a value that makes no sense; a subclass calls ``super().check()``, too."""
+
+    @classmethod
+    def of(cls, owner: str, given: Mapping[str, Any]) -> Self:
+        """The settings that a user named.
+
+        Parameters
+        ----------
+        owner : what the settings are of, for error messages: the name of the method.
+        given : values by name.
+
+        Raises
+        ------
+        ParameterError : an unknown name, a value of the wrong type, or one that makes no sense.
+        """
+        known = cls.names()
+        for name in given:
+            if name not in known:
+                raise ParameterError(f"{owner} has no setting {name!r}; it has: {', '.join(known) or 'none'}")
+        try:
+            return cls(**given)
+        except TypeError as error:
+            raise ParameterError(f"a setting of {owner} has a value of the wrong type ({error})") from error
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Names of the settings."""
+        return tuple(field.name for field in dataclasses.fields(cls) if field.init)
+
+    def values(self) -> dict[str, Any]:
+        """The settings by name."""
+        return {name: getattr(self, name) for name in self.names()}
+
+    def check_integers(self, **minima: int) -> None:
+        """ParameterError for a field, by name, that is no integer of at least its minimum."""
+        for name, minimum in minima.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < minimum:
+                raise ParameterError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+
+    def check_choice(self, name: str, choices: Iterable[str]) -> None:
+        """ParameterError for a field that is none of the choices."""
+        if getattr(self, name) not in choices:
+            raise ParameterError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+
+    def check_fractions(self, *names: str) -> None:
+        """ParameterError for a field that is not from 0 to below 1."""
+        for name in names:
+            if not 0 <= getattr(self, name) < 1:
+                raise ParameterError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import glob
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,12 @@ import numpy as np
 
 from stainxform._optional import is_tensor
 from stainxform.errors import InvalidImageError, ParameterError
+from stainxform.image.histogram import ColorHistogram
 from stainxform.image.layout import Image, ValueRange, as_numpy, check_image
 from stainxform.io.images import SUFFIXES, image_files, read_image
 
 CACHE_BYTES = 1 << 30
-"""Decoded tiles kept in memory; beyond that they are decoded again when asked for."""
+"""Decoded tiles kept in memory, and as much again of counted colors; what lies beyond is made again when asked for."""
 
 
 def iterate(images: Any) -> Iterator[Image]:
@@ -32,9 +35,27 @@ def iterate(images: Any) -> Iterator[Image]:
             yield from iterate(image)
 
 
+def histograms_of(images: Any) -> Iterator[ColorHistogram]:
+    """The counted colors of each image of a fit; of :class:`Tiles`, those that are remembered."""
+    if isinstance(images, Tiles):
+        yield from map(images.histogram, range(len(images)))
+    else:
+        yield from map(ColorHistogram.of, iterate(images))
+
+
 def as_tiles(images: Any) -> Sequence[np.ndarray]:
     """Images of a fit as uint8 tiles ``(H, W, 3)`` that a trainer can index."""
     return images if isinstance(images, Tiles) else [to_uint8(image) for image in iterate(images)]
+
+
+@dataclass
+class _Known:
+    """What is remembered of a tile, so that no file is decoded and no tile counted twice."""
+
+    pixels: np.ndarray | None = None
+    histogram: ColorHistogram | None = None
+    shape: tuple[int, int] | None = None
+    sha256: bytes | None = None
 
 
 class Tiles(Sequence[np.ndarray]):
@@ -57,15 +78,18 @@ class Tiles(Sequence[np.ndarray]):
         self._items = _resolve(images)
         self._image_key = image_key
         self._value_range = value_range
-        self._cache: dict[int, np.ndarray] = {}
-        self._cached_bytes = 0
+        self._known: dict[int, _Known] = {}
+        self._pixel_bytes = self._histogram_bytes = 0
 
     def subset(self, indices: Sequence[int]) -> Tiles:
-        """Some of the tiles, sharing what is cached."""
+        """Some of the tiles, sharing what is known of them."""
         chosen = copy.copy(self)
         chosen._items = _Picked(self._items, indices)
-        chosen._cache = {new: self._cache[old] for new, old in enumerate(indices) if old in self._cache}
-        chosen._cached_bytes = sum(tile.nbytes for tile in chosen._cache.values())
+        chosen._known = {new: self._known[old] for new, old in enumerate(indices) if old in self._known}
+        chosen._pixel_bytes = sum(known.pixels.nbytes for known in chosen._known.values() if known.pixels is not None)
+        chosen._histogram_bytes = sum(
+            known.histogram.nbytes for known in chosen._known.values() if known.histogram is not None
+        )
         return chosen
 
     def __len__(self) -> int:
@@ -76,15 +100,61 @@ class Tiles(Sequence[np.ndarray]):
         """One tile as uint8 ``(H, W, 3)``; read-only if it came from the cache. A slice gives a list."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
-        if index not in self._cache:
+        return self._pixels(range(len(self))[index])
+
+    def histogram(self, index: int) -> ColorHistogram:
+        """The counted colors of a tile; remembered, up to CACHE_BYTES for all tiles."""
+        return self.counted(index)[1]
+
+    def counted(self, index: int) -> tuple[np.ndarray | None, ColorHistogram]:
+        """A tile and its counted colors; the pixels are None if only the colors are remembered."""
+        known = self._known.get(index)
+        if known is not None and known.histogram is not None:
+            return known.pixels, known.histogram
+        tile = self._pixels(index)
+        histogram = ColorHistogram.of(tile)
+        if self._histogram_bytes + histogram.nbytes <= CACHE_BYTES:
+            self._known[index].histogram = histogram
+            self._histogram_bytes += histogram.nbytes
+        return tile, histogram
+
+    def shape(self, index: int) -> tuple[int, int]:
+        """(height, width) of a tile in pixels; known without decoding it again."""
+        known = self._known.get(index)
+        if known is None or known.shape is None:
+            self._pixels(index)
+            known = self._known[index]
+        assert known.shape is not None
+        return known.shape
+
+    def sha256(self, index: int) -> bytes:
+        """SHA-256 of a tile's pixels; known without decoding it again."""
+        known = self._known.get(index)
+        if known is None or known.sha256 is None:
+            tile = self._pixels(index)
+            known = self._known[index]
+            known.sha256 = known.sha256 or hashlib.sha256(tile.tobytes()).digest()
+        return known.sha256
+
+    def _pixels(self, index: int) -> np.ndarray:
+        known = self._known.setdefault(index, _Known())
+        if known.pixels is not None:
+            return known.pixels
+        try:
             tile = self._decode(index)
-            if self._cached_bytes + tile.nbytes > CACHE_BYTES:
-                return tile
-            tile.setflags(write=False)
-            self._cache[index] = tile
-            self._cached_bytes += tile.nbytes
-        return self._cache[index]
+        except BaseException:
+            if known == _Known():
+                del self._known[index]
+            raise
+        known.shape = tile.shape[:2]
+        if self._pixel_bytes + tile.nbytes > CACHE_BYTES:
+            # What a trainer asks of every tile before it starts.
+            known.sha256 = known.sha256 or hashlib.sha256(tile.tobytes()).digest()
+            return tile
+        tile.setflags(write=False)
+        known.pixels = tile
+        self._pixel_bytes += tile.nbytes
+        return tile
 
     def _decode(self, index: int) -> np.ndarray:
         item = self._items[index]

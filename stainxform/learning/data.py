@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stainxform.errors import NotEnoughTissueError
+from stainxform.io.sources import Tiles
 
 
 def unit_planes(tile: np.ndarray) -> np.ndarray:
@@ -47,17 +48,29 @@ def hold_out(count: int, fraction: float, seed: int) -> tuple[list[int], list[in
     return order[held:], order[:held] or order
 
 
-def smallest_side(tiles: Sequence[np.ndarray], least: int, method: str) -> int:
-    """Shortest side of all tiles, in pixels; NotEnoughTissueError if it is less than ``least``."""
-    shapes = [tile.shape[:2] for tile in tiles]
+def smallest_side(tiles: Sequence[np.ndarray], minimum: int, method: str) -> int:
+    """Shortest side of all tiles, in pixels; NotEnoughTissueError if it is less than ``minimum``."""
+    if isinstance(tiles, Tiles):
+        shapes = [tiles.shape(i) for i in range(len(tiles))]
+    else:
+        shapes = [tile.shape[:2] for tile in tiles]
     height, width = min(shapes, key=min)
-    if min(height, width) < least:
+    if min(height, width) < minimum:
         raise NotEnoughTissueError(
-            f"{method} learns from neighborhoods; a tile of {height}x{width} px is smaller than {least}x{least}"
+            f"{method} learns from neighborhoods; a tile of {height}x{width} px is smaller than {minimum}x{minimum}"
         )
     return int(min(height, width))
 
 
 def digest_of(tiles: Sequence[np.ndarray]) -> str:
     """SHA-256 over the pixels of all tiles, in order: what a checkpoint is recognized by."""
-    return hashlib.sha256(b"".join(hashlib.sha256(tile.tobytes()).digest() for tile in tiles)).hexdigest()
+    if isinstance(tiles, Tiles):
+        parts = [tiles.sha256(i) for i in range(len(tiles))]
+    else:
+        parts = [hashlib.sha256(tile.tobytes()).digest() for tile in tiles]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def some_of(tiles: Sequence[np.ndarray], indices: Sequence[int]) -> Sequence[np.ndarray]:
+    """The tiles with these indices; of :class:`Tiles` none is decoded before it is asked for."""
+    return tiles.subset(indices) if isinstance(tiles, Tiles) else [tiles[i] for i in indices]

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,9 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stainxform.errors import ParameterError, TrainingError
+from stainxform.errors import TrainingError
 from stainxform.io.atomic import atomic_write
 from stainxform.io.settings import for_json
+from stainxform.learning.settings import TrainingSettings
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.csv"
@@ -55,61 +55,6 @@ class Task(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how to train.
-
-    Parameters
-    ----------
-    steps : optimizer steps.
-    seed : of everything random.
-    decay : "cosine" (to 2 % of the peak rate), "constant", or "linear" (constant for the first half, then to zero).
-    warmup : steps over which the rate rises linearly.
-    validate_every : steps between validations, after each of which a checkpoint is written.
-    workdir : folder for checkpoint, log.csv and TensorBoard events; None writes nothing.
-    resume : go on from the checkpoint in ``workdir`` if there is one.
-    progress : show a progress bar; None: if stderr is a terminal.
-    """
-
-    steps: int
-    seed: int = 0
-    decay: str = "cosine"
-    warmup: int = 20
-    validate_every: int = 100
-    workdir: str | Path | None = None
-    resume: bool = True
-    progress: bool | None = None
-
-    def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("seed", 0), ("warmup", 0), ("validate_every", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ParameterError(f"{name} must be an integer of at least {least}, got {value!r}")
-        if self.decay not in ("cosine", "constant", "linear"):
-            raise ParameterError(f"decay must be 'cosine', 'constant' or 'linear', got {self.decay!r}")
-
-    def rate(self, step: int) -> float:
-        """Fraction of the peak learning rate at a step (0-based)."""
-        warm = min(1.0, (step + 1) / (self.warmup + 1))
-        if self.decay == "constant":
-            return warm
-        if self.decay == "linear":
-            return warm * min(1.0, 2 * (1 - step / self.steps))
-        return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
-
-
-def pick_device(device: str | torch.device) -> torch.device:
-    """Resolve "auto" to CUDA where present, else the CPU."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        raise ParameterError(
-            f"device {device!r} cannot be used ({str(error).splitlines()[0]}); pass device='cpu'"
-        ) from error
-
-
 def autocast(device: torch.device) -> AbstractContextManager[None]:
     """bfloat16 mixed precision on CUDA devices that have it, full precision elsewhere."""
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
@@ -117,12 +62,12 @@ def autocast(device: torch.device) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def train(task: Task, schedule: Schedule, fingerprint: dict[str, Any]) -> dict[str, float]:
+def train(task: Task, settings: TrainingSettings, fingerprint: dict[str, Any]) -> dict[str, float]:
     """Run the loop and leave the best weights in ``task.net``, in eval mode.
 
     Parameters
     ----------
-    fingerprint : JSON-able settings; a checkpoint made with other ones is refused.
+    fingerprint : JSON-able settings of the method and its data; a checkpoint made with other ones is refused.
 
     Returns
     -------
@@ -133,22 +78,22 @@ def train(task: Task, schedule: Schedule, fingerprint: dict[str, Any]) -> dict[s
     TrainingError : a checkpoint of another run, a damaged one, or a loss that is not finite.
     """
     net = task.net
-    with _private_random_state(), _Log(schedule) as log, _progress(schedule) as report:
+    with _private_random_state(), _Log(settings) as log, _progress(settings) as report:
         optimizer = torch.optim.Adam(task.parameter_groups(), fused=True)
         peaks = [group["lr"] for group in optimizer.param_groups]
         run = _Run(net, optimizer, best={k: v.detach().clone() for k, v in net.state_dict().items()})
-        path = Path(schedule.workdir) / CHECKPOINT if schedule.workdir else None
-        key = _fingerprint(fingerprint, schedule)
-        if path and schedule.resume and path.exists():
+        path = Path(settings.workdir) / CHECKPOINT if settings.workdir else None
+        key = _fingerprint(fingerprint, settings)
+        if path and settings.resume and path.exists():
             run.restore(path, key)
         log.keep_until(run.step)
-        while run.step < schedule.steps:
+        while run.step < settings.steps:
             for group, peak in zip(optimizer.param_groups, peaks):
-                group["lr"] = peak * schedule.rate(run.step)
-            torch.manual_seed(schedule.seed * 1_000_003 + run.step)
+                group["lr"] = peak * settings.rate(run.step)
+            torch.manual_seed(settings.seed * 1_000_003 + run.step)
             net.train()
             optimizer.zero_grad(set_to_none=True)
-            loss, numbers = task.step_loss(run.step, np.random.default_rng((schedule.seed, run.step)))
+            loss, numbers = task.step_loss(run.step, np.random.default_rng((settings.seed, run.step)))
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             run.step += 1
@@ -157,7 +102,7 @@ def train(task: Task, schedule: Schedule, fingerprint: dict[str, Any]) -> dict[s
                 raise TrainingError(f"the loss became {value} at step {run.step}; lower the learning rate")
             report(run.step, value, numbers)
             log.add(run.step, loss=value, **numbers)
-            if run.step % schedule.validate_every == 0 or run.step == schedule.steps:
+            if run.step % settings.validate_every == 0 or run.step == settings.steps:
                 net.eval()
                 with torch.inference_mode():
                     result = task.validate()
@@ -179,9 +124,9 @@ def _private_random_state() -> Iterator[None]:
         yield
 
 
-def _fingerprint(settings: dict[str, Any], schedule: Schedule) -> str:
-    record = settings | {"steps": schedule.steps, "seed": schedule.seed, "decay": schedule.decay,
-                         "warmup": schedule.warmup, "validate_every": schedule.validate_every}  # fmt: skip
+def _fingerprint(known: dict[str, Any], settings: TrainingSettings) -> str:
+    record = known | {"steps": settings.steps, "seed": settings.seed, "decay": settings.decay,
+                         "warmup": settings.warmup, "validate_every": settings.validate_every}  # fmt: skip
     return hashlib.sha256(json.dumps(record, sort_keys=True, default=for_json).encode()).hexdigest()
 
 
@@ -248,8 +193,8 @@ def _section(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 class _Log:
     """log.csv in the work folder, and TensorBoard events where TensorBoard is installed."""
 
-    def __init__(self, schedule: Schedule):
-        self.path = Path(schedule.workdir) / LOG if schedule.workdir else None
+    def __init__(self, settings: TrainingSettings):
+        self.path = Path(settings.workdir) / LOG if settings.workdir else None
         self.rows: list[dict[str, float]] = []
         self.start = time.perf_counter()
         self.events: Any = None
@@ -298,8 +243,8 @@ class _Log:
 
 
 @contextmanager
-def _progress(schedule: Schedule) -> Iterator[Callable[[int, float, dict[str, float]], None]]:
-    shown = sys.stderr.isatty() if schedule.progress is None else schedule.progress
+def _progress(settings: TrainingSettings) -> Iterator[Callable[[int, float, dict[str, float]], None]]:
+    shown = sys.stderr.isatty() if settings.progress is None else settings.progress
     if not shown:
         yield lambda step, loss, numbers: None
         return
@@ -311,7 +256,7 @@ def _progress(schedule: Schedule) -> Iterator[Callable[[int, float, dict[str, fl
         TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        job = bar.add_task("training", total=schedule.steps, numbers="")
+        job = bar.add_task("training", total=settings.steps, numbers="")
         smooth: dict[str, float] = {}
 
         def report(step: int, loss: float, numbers: dict[str, float]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,13 @@ class ImageMap(ABC):
     def tile(self) -> int | None:
         """Side, in pixels, of the squares by which the image must be mapped, each by itself; they start at the image's
         corner, and its far edges cut them off. None: any region will do.
+        """
+        return None
+
+    def torch_module(self) -> Any:
+        """A ``torch.nn.Module`` of torch operations that does the same to unit images, float32 ``(N, 3, H, W)``.
+
+        None, the default: there is none. A :class:`ColorMap` needs none: its ``evaluate`` is traced.
         """
         return None
 

@@ -17,11 +17,6 @@ from stainxform.maps import ColorMap, ImageMap
 from stainxform.nn.operator import Estimated
 from stainxform.nn.traced import MapColors, traced
 from stainxform.normalizers.base import Normalizer
-from stainxform.normalizers.staingan.module import Translate
-from stainxform.normalizers.staingan.normalizer import GeneratorMap, StainGAN
-from stainxform.normalizers.stainlut.module import ColorizeFixed, ColorizeFused
-from stainxform.normalizers.stainlut.normalizer import ContextMap, StainLUT
-from stainxform.normalizers.stainnet.normalizer import StainNet
 
 
 class Normalize(nn.Module):
@@ -100,18 +95,10 @@ class Normalize(nn.Module):
 
 def _core(model: Normalizer | ImageMap) -> nn.Module:
     """The module ``(batch, low, high) -> batch`` for a normalizer or a map."""
-    if isinstance(model, ColorMap):
-        return OnUnitImages(MapColors(model))
-    if isinstance(model, ContextMap):
-        return OnUnitImages(ColorizeFixed(model))
-    if isinstance(model, GeneratorMap):
-        return OnUnitImages(Translate(model.net))
-    if isinstance(model, StainGAN):
-        return OnUnitImages(Translate(model.net), model.min_tissue)
-    if isinstance(model, StainNet):
-        return OnUnitImages(MapColors(model.network), model.min_tissue)
-    if isinstance(model, StainLUT):
-        return OnUnitImages(ColorizeFused(model), model.min_tissue)
+    color_map = model if isinstance(model, ImageMap) else model.fixed_map
+    module = MapColors(color_map) if isinstance(color_map, ColorMap) else model.torch_module()
+    if module is not None:
+        return OnUnitImages(module, None if isinstance(model, ImageMap) else model.min_tissue)
     if isinstance(model, Normalizer):
         return Estimated(model)
     raise ParameterError(f"a {type(model).__name__} cannot be computed inside a model; pass its normalizer")

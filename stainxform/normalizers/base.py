@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -17,8 +17,9 @@ from stainxform.image.blank import OnBlank, check_on_blank, each_unless_blank
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.layout import Image, ImageSpec, ValueRange, check_image
 from stainxform.image.tissue import MIN_TISSUE, is_blank, tissue_fraction
-from stainxform.io.settings import make_plain
-from stainxform.io.sources import iterate
+from stainxform.io.settings import Settings as BaseSettings
+from stainxform.io.settings import make_plain, plain
+from stainxform.io.sources import histograms_of
 from stainxform.maps import ColorMap, ImageMap
 from stainxform.modelfile import ModelState, read_model, write_model
 
@@ -49,30 +50,102 @@ class Normalizer(ABC):
     method: ClassVar[str]
     """Name under which the method is registered."""
 
-    fit: ClassVar[Callable[..., Any]]
-    """Class method ``fit(images, *, settings...)``: every method documents its own keyword settings."""
+    Settings: ClassVar[type[BaseSettings]] = BaseSettings
+    """What :meth:`fit` can be told: a dataclass that checks itself."""
 
     def __post_init__(self) -> None:
         make_plain(self)
 
-    @abstractmethod
-    def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ImageMap:
-        """The map that this image needs; raises NotEnoughTissueError if it cannot be estimated."""
-
-    @abstractmethod
-    def _arrays(self) -> dict[str, np.ndarray]:
-        """The fitted numbers, for the model file."""
-
-    @abstractmethod
-    def _parameters(self) -> dict[str, Any]:
-        """The JSON-able settings, for the model file."""
+    # ---- what a method defines ---------------------------------------------------------------------------------------
 
     @classmethod
     @abstractmethod
-    def _from_state(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
-        """Rebuild from what :meth:`_arrays` and :meth:`_parameters` gave; raises KeyError, TypeError or ValueError
-        on anything else.
+    def fit_tiles(cls, images: Any, settings: Any) -> Self:
+        """Fit on tiles.
+
+        Parameters
+        ----------
+        images : whatever :meth:`fit` takes. ``stainxform.io.sources`` goes through it as images (``iterate``), uint8
+            tiles (``as_tiles``) or counted colors (``histograms_of``).
+        settings : an instance of :attr:`Settings`, checked.
+
+        Raises NotEnoughTissueError if there is too little to fit on.
         """
+
+    @abstractmethod
+    def image_map(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ImageMap:
+        """The map that one image needs; raises NotEnoughTissueError if it cannot be estimated.
+
+        Parameters
+        ----------
+        image : one image, checked: it holds enough tissue.
+        spec : how its values are stored.
+        histogram : its counted colors.
+        """
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The fitted numbers, for the model file: by default the fields that are arrays."""
+        values = ((name, getattr(self, name)) for name in _own_fields(type(self)))
+        return {name: value for name, value in values if isinstance(value, np.ndarray)}
+
+    def parameters(self) -> dict[str, Any]:
+        """The JSON-able settings, for the model file: by default the fields that are no arrays."""
+        values = ((name, getattr(self, name)) for name in _own_fields(type(self)))
+        return {name: value for name, value in values if not isinstance(value, np.ndarray)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
+        """Rebuild from what :meth:`arrays` and :meth:`parameters` gave.
+
+        By default the fields made by :func:`fitted` must have their shape. Raises KeyError, TypeError or ValueError for
+        anything else; it comes from a file.
+        """
+        shapes = {
+            name: field.metadata["shape"] for name, field in _own_fields(cls).items() if "shape" in field.metadata
+        }
+        values: dict[str, Any] = {name: array_of(arrays, name, shape) for name, shape in shapes.items()}
+        return cls(**values, **parameters)
+
+    @property
+    def fixed_map(self) -> ColorMap | None:
+        """The one color map that every image gets; None where it depends on the image."""
+        return None
+
+    def torch_module(self) -> Any:
+        """A ``torch.nn.Module`` of torch operations alone that does the same to unit images, float32 ``(N, 3, H, W)``.
+
+        None, the default: inside a model, the whole method becomes one opaque operator.
+        """
+        return None
+
+    # ---- what users call ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def make_settings(cls, **settings: Any) -> Any:
+        """Checked settings of a fit; ParameterError for an unknown name or a value that makes no sense."""
+        return cls.Settings.of(cls.method, plain(settings))
+
+    @classmethod
+    def fit(cls, images: Any, settings: BaseSettings | None = None, **changes: Any) -> Self:
+        """Fit on the images of one center.
+
+        Parameters
+        ----------
+        images : one image or a batch, a folder, a glob pattern, files, a Dataset, or an iterable of these.
+        settings : an instance of :attr:`Settings`; None: the defaults.
+        **changes : settings by name, see :attr:`Settings`.
+
+        Raises
+        ------
+        ParameterError : an unknown setting, or a value that makes no sense; checked before an image is read.
+        InvalidImageError : an image cannot be read, or is no RGB image.
+        NotEnoughTissueError : too little to fit on.
+        """
+        if settings is None:
+            return cls.fit_tiles(images, cls.make_settings(**changes))
+        if not isinstance(settings, cls.Settings):
+            raise ParameterError(f"settings must be {cls.Settings.__name__}, got {type(settings).__name__}")
+        return cls.fit_tiles(images, cls.make_settings(**settings.values() | changes))
 
     def map_for(
         self, image: Image, *, value_range: ValueRange | None = None, channel_axis: int | None = None
@@ -142,7 +215,7 @@ class Normalizer(ABC):
         with scratch():
             histogram = ColorHistogram.of(image, spec)
             self._check_tissue(histogram)
-            return self._map_for(image, spec, histogram), histogram
+            return self.image_map(image, spec, histogram), histogram
 
     def _check_tissue(self, histogram: ColorHistogram) -> None:
         if is_blank(histogram, self.min_tissue):
@@ -150,6 +223,11 @@ class Normalizer(ABC):
                 f"{tissue_fraction(histogram):.2%} of {histogram.total} pixels are tissue, "
                 f"less than min_tissue={self.min_tissue:.2%} or too few to estimate colors from"
             )
+
+    def _set(self, **values: Any) -> None:
+        """Set fields while being made: frozen dataclasses have no other way."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def to(self, device: Any) -> Self:
         """Move the networks to ``device``; a method without networks returns itself."""
@@ -162,9 +240,9 @@ class Normalizer(ABC):
     def state(self) -> ModelState:
         """What a model file holds; :meth:`from_state` is the way back."""
         info = self.info
-        parameters = self._parameters() | {"min_tissue": self.min_tissue}
+        parameters = self.parameters() | {"min_tissue": self.min_tissue}
         return ModelState(
-            self.method, self._arrays(), parameters, info.name, info.tiles, info.license, info.library_version
+            self.method, self.arrays(), parameters, info.name, info.tiles, info.license, info.library_version
         )
 
     def save(self, path: str | Path) -> None:
@@ -196,7 +274,7 @@ class Normalizer(ABC):
             min_tissue = parameters.pop("min_tissue")
             if not 0 <= min_tissue <= 1:
                 raise ValueError(f"min_tissue is {min_tissue}, not a fraction from 0 to 1")
-            normalizer = kind._from_state(state.arrays, parameters)
+            normalizer = kind.from_arrays(state.arrays, parameters)
         except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             raise ModelFileError(f"{origin} is no valid {state.method!r} model ({error}); fit it again") from error
         info = CenterInfo(state.center, state.tiles, state.license, state.library_version)
@@ -207,23 +285,45 @@ class Normalizer(ABC):
 class PointwiseNormalizer(Normalizer):
     """A normalizer whose map is a function of color alone, estimated from the color histogram of an image."""
 
+    @classmethod
+    def fit_tiles(cls, images: Any, settings: Any) -> Self:
+        """Fit on the counted colors of all images."""
+        return cls.fit_histograms(histograms_of(images), settings)
+
+    @classmethod
+    def fit_histograms(cls, histograms: Iterable[ColorHistogram], settings: Any) -> Self:
+        """Fit on the colors of each image: by default on those of all, pooled in bounded memory."""
+        return cls.fit_histogram(ColorHistogram.pool(histograms), settings)
+
+    @classmethod
+    def fit_histogram(cls, histogram: ColorHistogram, settings: Any) -> Self:
+        """Fit on pooled colors: what a method defines, or one of the two methods above."""
+        raise NotImplementedError(f"{cls.__name__} defines none of fit_histogram, fit_histograms and fit_tiles")
+
     @abstractmethod
     def color_map(self, histogram: ColorHistogram) -> ColorMap:
         """The map for an image, or a whole slide, with this histogram; raises NotEnoughTissueError."""
 
     def map_for_tiles(self, tiles: Any) -> ColorMap:
         """The map for the pooled colors of all tiles, see :meth:`Normalizer.map_for_tiles`."""
-        histogram = pooled_histogram(tiles)
+        histogram = ColorHistogram.pool(histograms_of(tiles))
         self._check_tissue(histogram)
         return self.color_map(histogram)
 
-    def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ColorMap:
+    def image_map(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ColorMap:
+        """The map for the colors of the image."""
         return self.color_map(histogram)
 
 
-def pooled_histogram(images: Any) -> ColorHistogram:
-    """Colors of all images together, in bounded memory."""
-    return ColorHistogram.pool(ColorHistogram.of(image) for image in iterate(images))
+def fitted(*shape: int, default: np.ndarray | None = None) -> Any:
+    """A dataclass field that holds fitted numbers, float64 of this shape; the model file stores and checks them."""
+    metadata = {"shape": shape}
+    return field(metadata=metadata) if default is None else field(metadata=metadata, default_factory=default.copy)
+
+
+def _own_fields(kind: type[Normalizer]) -> dict[str, Field[Any]]:
+    """Fields of a method that its model file stores, by name: those of every normalizer are stored elsewhere."""
+    return {f.name: f for f in fields(kind) if f.init and f.name not in ("info", "min_tissue")}
 
 
 def array_of(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:

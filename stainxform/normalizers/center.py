@@ -5,17 +5,15 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
-from stainxform.image.histogram import ColorHistogram
 from stainxform.image.layout import ValueRange
 from stainxform.image.tissue import MIN_TISSUE, is_blank
-from stainxform.io.settings import plain
 from stainxform.io.sources import Tiles
 from stainxform.normalizers.base import CenterInfo, Normalizer
 from stainxform.normalizers.registry import normalizer_class
+from stainxform.quality.measures import TileMeasures
 from stainxform.quality.screen import check_qc, screen
 from stainxform.slides.sampling import SlideTiles
 
@@ -52,7 +50,7 @@ def fit_center(
     value_range : range of float tiles, default (0, 1).
     qc : quality control of the tiles with tissue (:mod:`stainxform.quality`): one StainXformWarning that says which
         faults it found ("warn"), also leave those tiles out ("drop"), or do not look ("off").
-    **parameters : settings of the method, see its ``fit``.
+    **parameters : settings of the method, see its ``Settings``.
 
     Returns
     -------
@@ -70,16 +68,21 @@ def fit_center(
     if sampling and slides is None:
         raise ParameterError("sampling= is how tiles are drawn from slides=, which is missing")
     kind = normalizer_class(method)
-    _check_parameters(kind, method, parameters)
-    parameters = plain(parameters)
+    settings = kind.make_settings(**parameters)
     if not 0 <= min_tissue <= 1:
         raise ParameterError(f"min_tissue is a fraction from 0 to 1, got {min_tissue}")
     check_qc(qc)
-    _check_values(kind, parameters)
     if slides is not None:
         images = _drawn(slides, dict(sampling or {}))
-    tiles = Tiles(images, image_key=image_key, value_range=value_range)
-    kept = [i for i, tile in enumerate(tiles) if not is_blank(ColorHistogram.of(tile), min_tissue)]
+    tiles = images if isinstance(images, Tiles) else Tiles(images, image_key=image_key, value_range=value_range)
+    kept, measures = [], []
+    for index in range(len(tiles)):
+        tile, histogram = tiles.counted(index)
+        if is_blank(histogram, min_tissue):
+            continue
+        kept.append(index)
+        if qc != "off":
+            measures.append(TileMeasures.of(tiles[index] if tile is None else tile, 0.0, histogram))
     if not kept:
         raise NotEnoughTissueError(
             f"none of the {len(tiles)} tiles holds enough tissue (min_tissue={min_tissue:.2%}); "
@@ -91,8 +94,9 @@ def fit_center(
             StainXformWarning,
             stacklevel=2,
         )
-    kept = screen(tiles, kept, qc)
-    normalizer = kind.fit(tiles.subset(kept), **parameters)
+    if qc != "off":
+        kept = [kept[index] for index in screen(measures, qc)]
+    normalizer = kind.fit_tiles(tiles.subset(kept), settings)
     return normalizer.with_info(CenterInfo(center, len(kept), license), min_tissue)
 
 
@@ -102,33 +106,3 @@ def _drawn(slides: Any, sampling: dict[str, Any]) -> SlideTiles:
         if name not in known:
             raise ParameterError(f"sampling has no setting {name!r}; it has: {', '.join(known)}")
     return SlideTiles(slides, **sampling)
-
-
-class _ImagesReachedError(Exception):
-    """A fit has begun to read, so it has no fault to find in its settings."""
-
-
-class _NotYet(Tiles):
-    """Stands for tiles that must not be read yet."""
-
-    def __init__(self) -> None:
-        pass
-
-    def __len__(self) -> int:
-        raise _ImagesReachedError
-
-    def __getitem__(self, index: Any) -> Any:
-        raise _ImagesReachedError
-
-
-def _check_values(kind: type[Normalizer], parameters: dict[str, Any]) -> None:
-    """Run a fit as far as its first look at the images: every fit checks its settings before that."""
-    with suppress(_ImagesReachedError):
-        kind.fit(_NotYet(), **parameters)
-
-
-def _check_parameters(kind: type[Normalizer], method: str, parameters: dict[str, Any]) -> None:
-    known = [name for name, p in inspect.signature(kind.fit).parameters.items() if p.kind is p.KEYWORD_ONLY]
-    for name in parameters:
-        if name not in known:
-            raise ParameterError(f"{method} has no setting {name!r}; it has: {', '.join(known) or 'none'}")

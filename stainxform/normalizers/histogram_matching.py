@@ -7,15 +7,16 @@ Gonzalez and Woods, "Digital Image Processing", section 3.3 ("histogram specific
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
 from stainxform._native import kernels, native
 from stainxform.errors import NotEnoughTissueError, ParameterError
 from stainxform.image.histogram import ColorHistogram
+from stainxform.io.settings import Settings
 from stainxform.maps import CurveMap
-from stainxform.normalizers.base import PointwiseNormalizer, array_of, pooled_histogram
+from stainxform.normalizers.base import PointwiseNormalizer, fitted
 
 LEVELS = np.arange(256) / 255.0
 """Values of the 256 bins."""
@@ -31,7 +32,7 @@ class HistogramMatching(PointwiseNormalizer):
         to 1.
     """
 
-    cumulative: np.ndarray
+    cumulative: np.ndarray = fitted(3, 256)
 
     method: ClassVar[str] = "histogram_matching"
 
@@ -42,12 +43,9 @@ class HistogramMatching(PointwiseNormalizer):
             raise ParameterError("cumulative must rise from 0 or more to 1 in every channel")
 
     @classmethod
-    def fit(cls, images: Any) -> Self:
-        """Fit on the pooled pixels of ``images``.
-
-        Raises NotEnoughTissueError if there is no pixel.
-        """
-        return cls(cumulative=cumulative_histogram(pooled_histogram(images)))
+    def fit_histogram(cls, histogram: ColorHistogram, settings: Settings) -> Self:
+        """Fit on pooled pixels; raises NotEnoughTissueError if there is none."""
+        return cls(cumulative=cumulative_histogram(histogram))
 
     def color_map(self, histogram: ColorHistogram) -> CurveMap:
         """Each level goes to the level at which the target's cumulative histogram is the same, interpolated."""
@@ -56,16 +54,6 @@ class HistogramMatching(PointwiseNormalizer):
             present = np.diff(target, prepend=0.0) > 0
             curves.append(np.interp(source, target[present], LEVELS[present]))
         return CurveMap(np.stack(curves))
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        return {"cumulative": self.cumulative}
-
-    def _parameters(self) -> dict[str, Any]:
-        return {}
-
-    @classmethod
-    def _from_state(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
-        return cls(cumulative=array_of(arrays, "cumulative", (3, 256)), **parameters)
 
 
 def cumulative_histogram(histogram: ColorHistogram) -> np.ndarray:

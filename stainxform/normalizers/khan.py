@@ -6,39 +6,24 @@ using image-specific color deconvolution", IEEE Transactions on Biomedical Engin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from stainxform.color import Planes, mix, namespace, stack
-from stainxform.errors import NotEnoughTissueError, ParameterError
-from stainxform.image.histogram import ColorHistogram, weighted_percentile
-from stainxform.image.tissue import MIN_TISSUE_PIXELS
+from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ColorMap
-from stainxform.normalizers.base import PointwiseNormalizer, array_of, pooled_histogram
-from stainxform.stains.classifier import BACKGROUND, EOSIN, HEMATOXYLIN, SPACE, StainClassifier, bundled_classifier
-from stainxform.stains.macenko import MIN_STAIN_ANGLE
-
-STAINS = {HEMATOXYLIN: "hematoxylin", EOSIN: "eosin"}
-GLASS = ("measured", "white")
-PERCENTILES = (5.0, 50.0, 95.0)
-
-_FAINTEST = 0.05
-"""The mean color of a stain absorbs at least this much more than glass in some channel."""
+from stainxform.normalizers.base import PointwiseNormalizer, fitted
+from stainxform.stains.classifier import SPACE, StainClassifier, bundled_classifier
+from stainxform.stains.khan import LIMIT, KhanEstimator, shift, transmittance, with_residual
 
 _ANCHOR = 1000 / 255
 """Transmittance from which a stain is left alone. Where the other stain is overrated, it exceeds 1."""
 
 _GAP = 5 / 255
 """Knots closer than this are one: percentiles are not known better, and the curve would wind to pass through both."""
-
-_LIMIT = 20.0
-"""Concentrations end here, far beyond what a camera sees: exp of more, times a matrix, overflows float32."""
-
-_SHAPES = {"stain_matrix": (3, 2), "statistics": (2, 3, 3), "target_glass": (3,)}
-"""Arrays of the model file, besides those of the classifier."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,24 +104,18 @@ class StainSplineMap(ColorMap):
 
     def evaluate(self, planes: Planes) -> Planes:
         """RGB planes -> stains and rest -> splines -> RGB planes."""
-        hematoxylin, eosin, rest = mix(self.separate, _shift(SPACE.from_rgb(planes), -self.source_glass))
+        hematoxylin, eosin, rest = mix(self.separate, shift(SPACE.from_rgb(planes), -self.source_glass))
         hematoxylin, eosin = (
             concentration(spline(transmittance(stain))) for spline, stain in zip(self.splines, (hematoxylin, eosin))
         )
-        od = _shift(mix(self.combine, stack([hematoxylin, eosin, rest])), self.target_glass)
+        od = shift(mix(self.combine, stack([hematoxylin, eosin, rest])), self.target_glass)
         return SPACE.to_rgb(od) - SPACE.offset / 255
-
-
-def transmittance(concentrations: Planes) -> Planes:
-    """Share of the light that one stain lets through: 1 where there is none, above 1 where the rest is overrated."""
-    xp = namespace(concentrations)
-    return xp.exp(-xp.clip(concentrations, -_LIMIT, _LIMIT))
 
 
 def concentration(transmittances: Planes) -> Planes:
     """The inverse of :func:`transmittance`."""
     xp = namespace(transmittances)
-    return -xp.log(xp.clip(transmittances, float(np.exp(-_LIMIT)), None))
+    return -xp.log(xp.clip(transmittances, float(np.exp(-LIMIT)), None))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -146,140 +125,50 @@ class Khan(PointwiseNormalizer):
     Parameters
     ----------
     stain_matrix : float64 ``(3, 2)``, the target's unit optical-density vectors of hematoxylin and eosin.
-    statistics : float64 ``(2, 3, 3)``, the target's transmittances: of each stain channel, over the pixels of that
-        stain, of other tissue and of background, the 5th, 50th and 95th percentile.
+    statistics : float64 ``(2, 3, 3)``, the target's transmittances, see :class:`~stainxform.stains.khan.KhanStains`.
     target_glass : float64 ``(3,)``, optical density of the target's glass.
     classifier : finds the stains; it needs numpy only.
-    confidence : probability, from .5 to below 1, above which a pixel counts as a stain or as background.
-    glass : what optical density is measured against: the mean color of the background, where an image shows any
-        ("measured"), or always white ("white", the Warwick toolbox).
+    confidence, glass : see :class:`~stainxform.stains.khan.KhanEstimator`.
     """
 
-    stain_matrix: np.ndarray
-    statistics: np.ndarray
-    target_glass: np.ndarray
+    stain_matrix: np.ndarray = fitted(3, 2)
+    statistics: np.ndarray = fitted(2, 3, 3)
+    target_glass: np.ndarray = fitted(3)
     classifier: StainClassifier = field(default_factory=bundled_classifier)
     confidence: float = 0.75
     glass: str = "measured"
+    estimator: KhanEstimator = field(init=False, repr=False)
 
     method: ClassVar[str] = "khan"
+    Settings = KhanEstimator
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0.5 <= self.confidence < 1:
-            raise ParameterError(f"confidence is a probability from 0.5 to below 1, got {self.confidence}")
-        if self.glass not in GLASS:
-            raise ParameterError(f"glass must be one of {', '.join(GLASS)}, got {self.glass!r}")
+        self._set(estimator=KhanEstimator(classifier=self.classifier, **self.parameters()))
 
     @classmethod
-    def fit(
-        cls,
-        images: Any,
-        *,
-        confidence: float = 0.75,
-        glass: str = "measured",
-        classifier: StainClassifier | str | Path | None = None,
-    ) -> Self:
-        """Fit on the pooled pixels of ``images``.
-
-        Parameters
-        ----------
-        images : one image, or many.
-        confidence, glass : see the class.
-        classifier : one trained on your own labels (:meth:`StainClassifier.fit`), or its file; None: the bundled one.
-
-        Raises
-        ------
-        NotEnoughTissueError : too few pixels of one of the stains, or both have the same color.
-        """
-        if classifier is None:
-            classifier = bundled_classifier()
-        elif not isinstance(classifier, StainClassifier):
-            classifier = StainClassifier.load(classifier)
-        blank: dict[str, Any] = {name: np.zeros(shape) for name, shape in _SHAPES.items()}
-        settings = cls(**blank, classifier=classifier, confidence=confidence, glass=glass)
-        fitted: dict[str, Any] = dict(zip(_SHAPES, settings._estimate(pooled_histogram(images))))
-        return replace(settings, **fitted)
-
-    def _estimate(self, histogram: ColorHistogram) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Stain matrix, percentiles and glass of an image."""
-        if not histogram.total:
-            raise NotEnoughTissueError("there is no pixel to find stains in")
-        sure = self.classifier.probabilities(histogram) > self.confidence
-        background = sure[BACKGROUND]
-        glass = np.zeros(3)
-        if self.glass == "measured" and background.any():
-            glass = _mean_od(histogram.where(background))
-        stain_matrix = np.stack([_stain_vector(histogram.where(sure[k]), glass, STAINS[k]) for k in STAINS], axis=1)
-        apart = float(np.degrees(np.arccos(np.clip(stain_matrix[:, 0] @ stain_matrix[:, 1], -1, 1))))
-        if apart < MIN_STAIN_ANGLE:
-            raise NotEnoughTissueError(
-                f"hematoxylin and eosin have the same color ({apart:.2f} degrees apart); two stains are needed"
-            )
-        od = _shift(histogram.values(SPACE), -glass)
-        light = transmittance(mix(np.linalg.inv(_with_residual(stain_matrix)), od))
-        statistics = [
-            [
-                _percentiles(light[k], histogram.counts, among)
-                for among in (sure[k], ~(sure[k] | background), background)
-            ]
-            for k in STAINS
-        ]
-        return stain_matrix, np.array(statistics), glass
+    def fit_histograms(cls, histograms: Iterable[ColorHistogram], settings: KhanEstimator) -> Self:
+        """Fit on the pooled pixels of the images."""
+        stain_matrix, statistics, glass = settings.estimate_tiles(histograms)
+        return cls(stain_matrix=stain_matrix, statistics=statistics, target_glass=glass, **settings.values())
 
     def color_map(self, histogram: ColorHistogram) -> StainSplineMap:
         """Splines through the percentiles of the stain, of other tissue and of background, for each stain."""
-        stain_matrix, statistics, glass = self._estimate(histogram)
+        stain_matrix, statistics, glass = self.estimator.estimate(histogram)
         hematoxylin, eosin = map(MonotoneSpline.between, statistics.reshape(2, 9), self.statistics.reshape(2, 9))
-        separate = np.linalg.inv(_with_residual(stain_matrix))
-        combine = _with_residual(self.stain_matrix)
+        separate = np.linalg.inv(with_residual(stain_matrix))
+        combine = with_residual(self.stain_matrix)
         return StainSplineMap(separate, combine, (hematoxylin, eosin), glass, self.target_glass)
 
-    def _arrays(self) -> dict[str, np.ndarray]:
-        return {name: getattr(self, name) for name in _SHAPES} | vars(self.classifier)
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The target's statistics, and the classifier."""
+        return super().arrays() | vars(self.classifier)
 
-    def _parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
+        """The settings without the classifier."""
         return {"confidence": self.confidence, "glass": self.glass}
 
     @classmethod
-    def _from_state(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
-        fitted: dict[str, Any] = {name: array_of(arrays, name, shape) for name, shape in _SHAPES.items()}
-        return cls(**fitted, classifier=StainClassifier.from_arrays(arrays), **parameters)
-
-
-def _shift(planes: Planes, by: np.ndarray) -> Planes:
-    """Add a number to each plane."""
-    return stack([plane + float(value) for plane, value in zip(planes, by)])
-
-
-def _mean_od(histogram: ColorHistogram) -> np.ndarray:
-    """Optical density ``(3,)`` of the mean color."""
-    mean = (histogram.colors * histogram.counts).sum(axis=1) / histogram.total
-    return np.asarray(SPACE.from_rgb(mean[:, None]))[:, 0]
-
-
-def _stain_vector(shown: ColorHistogram, glass: np.ndarray, name: str) -> np.ndarray:
-    """Unit optical density ``(3,)`` of the mean color of the pixels that show a stain."""
-    if shown.total < MIN_TISSUE_PIXELS:
-        raise NotEnoughTissueError(
-            f"{shown.total} pixels that show {name} are too few (at least {MIN_TISSUE_PIXELS} are needed)"
-        )
-    od = _mean_od(shown) - glass
-    if od.max() < _FAINTEST:
-        raise NotEnoughTissueError(
-            f"the pixels that show {name} are nearly as light as glass (optical density {od.max():.3f} above it)"
-        )
-    return np.asarray(od / np.linalg.norm(od))
-
-
-def _with_residual(stain_matrix: np.ndarray) -> np.ndarray:
-    """Both stains and the direction perpendicular to them, ``(3, 3)``."""
-    residual = np.cross(stain_matrix[:, 0], stain_matrix[:, 1])
-    return np.column_stack([stain_matrix, residual / np.linalg.norm(residual)])
-
-
-def _percentiles(values: np.ndarray, counts: np.ndarray, among: np.ndarray) -> list[float]:
-    """The three percentiles; without a pixel those of clear glass, which lets all light through."""
-    if not among.any():
-        return [1.0] * len(PERCENTILES)
-    return [weighted_percentile(values[among], counts[among], percent) for percent in PERCENTILES]
+    def from_arrays(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
+        """See :meth:`Normalizer.from_arrays`."""
+        return super().from_arrays(arrays, parameters | {"classifier": StainClassifier.from_arrays(arrays)})

@@ -48,10 +48,11 @@ class NetworkNormalizer(Normalizer):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as arrays: torch's own pickles hold memory addresses, so equal models would hash apart in caches."""
-        state = (self._arrays(), self._parameters(), self.info, self.min_tissue, str(self.device))
+        state = (self.arrays(), self.parameters(), self.info, self.min_tissue, str(self.device))
         return _restore, (type(self), *state)
 
-    def _arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The weights."""
         # Scalars are BatchNorm's counters of training steps.
         state = self.net.state_dict()
         return {name: value.detach().cpu().numpy() for name, value in state.items() if value.ndim}
@@ -65,7 +66,7 @@ def _restore(
     min_tissue: float,
     device: str,
 ) -> NetworkNormalizer:
-    normalizer = kind._from_state(arrays, parameters).with_info(info, min_tissue)
+    normalizer = kind.from_arrays(arrays, parameters).with_info(info, min_tissue)
     return normalizer if device == "cpu" else normalizer.to(device)
 
 

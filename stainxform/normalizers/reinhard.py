@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -11,13 +11,44 @@ from stainxform.color import CIELab, ColorSpace, LAlphaBeta
 from stainxform.errors import NotEnoughTissueError, ParameterError
 from stainxform.image.histogram import ColorHistogram, weighted_moments
 from stainxform.image.tissue import tissue_planes
+from stainxform.io.settings import Settings
 from stainxform.maps import ChannelAffineMap
-from stainxform.normalizers.base import PointwiseNormalizer, array_of, pooled_histogram
+from stainxform.normalizers.base import PointwiseNormalizer, fitted
 
 SPACES: dict[str, ColorSpace] = {"cielab": CIELab(), "ruderman": LAlphaBeta()}
 
 _FLAT = 1e-6
 """A channel with less deviation than this (in units of the space) has no contrast to scale."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ChannelSettings(Settings):
+    """Which statistics Reinhard's method and its variants take.
+
+    Parameters
+    ----------
+    space : "cielab" (common in histology; default, computed in float) or "ruderman" (l-alpha-beta, the paper).
+    tissue_only : take the statistics of source and target over tissue pixels only; the map still applies to all.
+
+    Raises ParameterError for values that make no sense.
+    """
+
+    space: str = "cielab"
+    tissue_only: bool = False
+
+    def check(self) -> None:
+        """See :class:`Settings`."""
+        self.check_choice("space", SPACES)
+        if type(self.tissue_only) is not bool:
+            raise ParameterError(f"tissue_only must be True or False, got {self.tissue_only!r}")
+
+    def statistics(self, histogram: ColorHistogram) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each channel, float64 ``(3,)``; NotEnoughTissueError if there is no pixel."""
+        if self.tissue_only:
+            histogram = histogram.where(tissue_planes(histogram.colors))
+        if not histogram.total:
+            raise NotEnoughTissueError("there is no pixel to take color statistics from")
+        return weighted_moments(histogram.values(SPACES[self.space]), histogram.counts)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -27,48 +58,26 @@ class ChannelStatistics(PointwiseNormalizer):
     Parameters
     ----------
     mean, std : float64 ``(3,)``, the target's statistics in units of the space.
-    space : "cielab" (common in histology; default, computed in float) or "ruderman" (l-alpha-beta, the paper).
-    tissue_only : take the statistics of source and target over tissue pixels only; the map still applies to all.
+    space, tissue_only : see :class:`ChannelSettings`.
     """
 
-    mean: np.ndarray
-    std: np.ndarray
+    mean: np.ndarray = fitted(3)
+    std: np.ndarray = fitted(3)
     space: str = "cielab"
     tissue_only: bool = False
+    settings: ChannelSettings = field(init=False, repr=False)
+
+    Settings = ChannelSettings
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.space not in SPACES:
-            raise ParameterError(f"space must be one of {', '.join(SPACES)}, got {self.space!r}")
-        if type(self.tissue_only) is not bool:
-            raise ParameterError(f"tissue_only must be True or False, got {self.tissue_only!r}")
+        self._set(settings=ChannelSettings(space=self.space, tissue_only=self.tissue_only))
 
     @classmethod
-    def fit(cls, images: Any, *, space: str = "cielab", tissue_only: bool = False) -> Self:
-        """Fit on the pooled pixels of ``images``.
-
-        Raises NotEnoughTissueError if there is no pixel to take statistics from.
-        """
-        settings = cls(mean=np.zeros(3), std=np.ones(3), space=space, tissue_only=tissue_only)
-        mean, std = settings._statistics(pooled_histogram(images))
-        return cls(mean=mean, std=std, space=space, tissue_only=tissue_only)
-
-    def _statistics(self, histogram: ColorHistogram) -> tuple[np.ndarray, np.ndarray]:
-        if self.tissue_only:
-            histogram = histogram.where(tissue_planes(histogram.colors))
-        if not histogram.total:
-            raise NotEnoughTissueError("there is no pixel to take color statistics from")
-        return weighted_moments(histogram.values(SPACES[self.space]), histogram.counts)
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        return {"mean": self.mean, "std": self.std}
-
-    def _parameters(self) -> dict[str, Any]:
-        return {"space": self.space, "tissue_only": self.tissue_only}
-
-    @classmethod
-    def _from_state(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
-        return cls(mean=array_of(arrays, "mean", (3,)), std=array_of(arrays, "std", (3,)), **parameters)
+    def fit_histogram(cls, histogram: ColorHistogram, settings: ChannelSettings) -> Self:
+        """Fit on pooled pixels; raises NotEnoughTissueError if there is none to take statistics from."""
+        mean, std = settings.statistics(histogram)
+        return cls(mean=mean, std=std, **settings.values())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -82,6 +91,6 @@ class Reinhard(ChannelStatistics):
 
     def color_map(self, histogram: ColorHistogram) -> ChannelAffineMap:
         """v' = (v - mean_source) std_target / std_source + mean_target; a flat channel is shifted, not scaled."""
-        mean, std = self._statistics(histogram)
+        mean, std = self.settings.statistics(histogram)
         scale = np.where(std > _FLAT, self.std / np.maximum(std, _FLAT), 1.0)
         return ChannelAffineMap(SPACES[self.space], scale, self.mean - mean * scale)

@@ -13,7 +13,7 @@ from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ChannelAffineMap
 from stainxform.normalizers.reinhard import SPACES, ChannelStatistics
 
-LEAST_STRETCH = 0.05
+MIN_STRETCH = 0.05
 """Contrast that an image gains which has no less of it than the target."""
 
 
@@ -31,9 +31,9 @@ class ReinhardModified(ChannelStatistics):
 
         q = (std_target - std_source) / std_target of the lightness, 0.05 where that is not positive.
         """
-        mean, std = self._statistics(histogram)
+        mean, std = self.settings.statistics(histogram)
         more = self.std[0] > std[0]
-        stretch = (self.std[0] - std[0]) / self.std[0] if more else LEAST_STRETCH
+        stretch = (self.std[0] - std[0]) / self.std[0] if more else MIN_STRETCH
         scale = np.array([1 + stretch, 1.0, 1.0])
         center = np.array([mean[0], *self.mean[1:]])
         return ChannelAffineMap(SPACES[self.space], scale, center - mean * scale)

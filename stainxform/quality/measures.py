@@ -67,9 +67,11 @@ class TileMeasures:
     stains: np.ndarray | None = None
 
     @classmethod
-    def of(cls, tile: np.ndarray, min_tissue: float = MIN_TISSUE) -> TileMeasures:
-        """Measure a tile, of any size."""
-        histogram = ColorHistogram.of(tile)
+    def of(
+        cls, tile: np.ndarray, min_tissue: float = MIN_TISSUE, histogram: ColorHistogram | None = None
+    ) -> TileMeasures:
+        """Measure a tile, of any size; ``histogram`` are its colors, if they are counted already."""
+        histogram = histogram or ColorHistogram.of(tile)
         density = _SPACE.from_rgb(histogram.colors)
         weights = histogram.counts / max(histogram.total, 1)
         black = float(weights[density.min(axis=0, initial=np.inf) > BLACK_DENSITY].sum())

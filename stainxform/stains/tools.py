@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,8 @@ from stainxform.image.layout import (
     working_dtype,
     write_planes,
 )
-from stainxform.normalizers.registry import normalizer_class
+from stainxform.io.sources import histograms_of
+from stainxform.stains.estimate import estimator_of
 from stainxform.stains.references import match_stains, stain_matrix_of
 from stainxform.stains.separation import LeastSquares, NonnegativeLasso, Separation
 
@@ -146,10 +146,10 @@ def estimate_stain_matrix(
     Parameters
     ----------
     image : numpy ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch ``(..., 3, H, W)``; uint8 or float.
-    method : "macenko", "vahadane", or any other registered method that fits a stain matrix.
+    method : "macenko", "vahadane", "ramakrishnan", "khan", or another in ``stainxform.stains.ESTIMATORS``.
     reference : name or ``(3, 2)`` matrix of the stains to be found, e.g. "hdab"; says which vector is which.
     value_range, channel_axis : as for every image.
-    **settings : of the method's ``fit``.
+    **settings : of the method.
 
     Returns
     -------
@@ -161,15 +161,12 @@ def estimate_stain_matrix(
     NotEnoughTissueError : too little tissue, or a single stain.
     ParameterError : a method without a stain matrix, a wrong setting, or an unknown reference.
     """
+    estimator = estimator_of(method, **settings)
     spec = check_image(image, value_range, channel_axis)
-    kind = normalizer_class(method)
-    if "stain_matrix" not in {field.name for field in fields(kind)}:
-        raise ParameterError(f"{method!r} estimates no stain matrix; use e.g. 'macenko' or 'vahadane'")
     pixels = np.moveaxis(as_numpy(image), spec.channel_axis, -1)
     if not spec.integer:
         pixels = np.clip((pixels.astype(np.float64) - spec.low) / spec.scale, 0, 1)
-    fitted: Any = kind.fit(pixels, **settings)
-    return match_stains(fitted.stain_matrix, reference)
+    return match_stains(estimator.estimate_tiles(histograms_of(pixels)).stain_matrix, reference)
 
 
 def _separation(units: np.ndarray, nonnegative: bool) -> Separation:

@@ -33,6 +33,7 @@ from stainxform.testing.images import (  # noqa: E402
     store,
 )
 from stainxform.testing.laws import LAWS, Case, TransformLaws, check_law, check_transform  # noqa: E402
+from stainxform.testing.normalizers import NormalizerTests  # noqa: E402
 from stainxform.testing.slides import KINDS, Kind, pyramid, write_slide  # noqa: E402
 from stainxform.testing.strategies import (  # noqa: E402
     SmallSlide,
@@ -55,6 +56,7 @@ __all__ = [
     "STAINS",
     "Case",
     "Kind",
+    "NormalizerTests",
     "SmallSlide",
     "Stored",
     "TransformLaws",

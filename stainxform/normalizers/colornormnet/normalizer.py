@@ -7,7 +7,6 @@ the paper states and what is reconstructed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,13 +14,13 @@ import torch
 
 from stainxform._native.native import each_in_order
 from stainxform.color import CIELab
-from stainxform.errors import NotEnoughTissueError, ParameterError
+from stainxform.errors import NotEnoughTissueError
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.layout import Image, ImageSpec, ValueRange, as_numpy, check_image, read_planes
 from stainxform.io.sources import as_tiles, iterate
-from stainxform.learning.loop import Schedule
 from stainxform.maps import ChannelAffineMap
 from stainxform.normalizers.colornormnet.network import ColorNormNetwork
+from stainxform.normalizers.colornormnet.settings import ColorNormNetSettings
 from stainxform.normalizers.colornormnet.training import tissue_offsets, train_colornormnet
 from stainxform.normalizers.network import NetworkNormalizer, load_weights
 
@@ -44,76 +43,12 @@ class ColorNormNet(NetworkNormalizer):
     net: ColorNormNetwork
 
     method: ClassVar[str] = "colornormnet"
+    Settings = ColorNormNetSettings
 
     @classmethod
-    def fit(
-        cls,
-        images: Any,
-        *,
-        steps: int = 800,
-        batch: int = 8,
-        crop: int = 64,
-        max_offset: float = 20.0,
-        learning_rate: float = 5e-3,
-        l2_weight: float = 1.0,
-        decay: str = "cosine",
-        val_fraction: float = 0.1,
-        validate_every: int = 100,
-        seed: int = 0,
-        device: str = "auto",
-        workdir: str | Path | None = None,
-        resume: bool = True,
-        progress: bool | None = None,
-    ) -> Self:
-        """Train on tiles of one center.
-
-        Parameters
-        ----------
-        images : uint8 or float images, each at least 16 px a side.
-        steps : optimizer steps (paper: 800 to 1000).
-        batch : crops in a step (paper: 128).
-        crop : side of the crops in pixels, at most that of the smallest tile. The network sees 57 px.
-        max_offset : offsets are drawn from -max_offset..max_offset, in Lab units (reconstructed).
-        learning_rate : peak rate of Adam (paper: 1e-3, with batches 16 times as large).
-        l2_weight : lambda of the loss, L1 + lambda L2 (reconstructed: 1).
-        decay : of the learning rate, "cosine" or "constant".
-        val_fraction : part of the tiles held out to choose the best checkpoint; with a single tile, or 0, the
-            training tiles serve.
-        validate_every : steps between validations and checkpoints.
-        seed : same seed, same tiles: same weights on one machine with the same number of threads.
-        device : "auto" (CUDA where present), "cpu", "cuda", ...
-        workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
-        resume : go on from the checkpoint in ``workdir``.
-        progress : show a progress bar; None: if stderr is a terminal.
-
-        Raises
-        ------
-        ParameterError : a setting that makes no sense.
-        NotEnoughTissueError : a tile smaller than 16 px a side.
-        TrainingError : a checkpoint of another run, or a loss that is not finite.
-        """
-        for name, value, least in (("batch", batch, 1), ("crop", crop, 16)):
-            if not isinstance(value, int) or value < least:
-                raise ParameterError(f"{name} must be an integer of at least {least}, got {value!r}")
-        if not 0 < max_offset <= 100:
-            raise ParameterError(f"max_offset is above 0 and at most 100 Lab units, got {max_offset}")
-        if not l2_weight >= 0:
-            raise ParameterError(f"l2_weight must be at least 0, got {l2_weight}")
-        if not learning_rate > 0:
-            raise ParameterError(f"learning_rate must be above 0, got {learning_rate}")
-        if not 0 <= val_fraction < 1:
-            raise ParameterError(f"val_fraction must be from 0 to below 1, got {val_fraction}")
-        net, training = train_colornormnet(
-            as_tiles(images),
-            Schedule(steps, seed, decay, min(20, steps // 10), validate_every, workdir, resume, progress),
-            batch=batch,
-            crop=crop,
-            max_offset=max_offset,
-            learning_rate=learning_rate,
-            l2_weight=l2_weight,
-            val_fraction=val_fraction,
-            device=device,
-        )
+    def fit_tiles(cls, images: Any, settings: ColorNormNetSettings) -> Self:
+        """Train on tiles of one center."""
+        net, training = train_colornormnet(as_tiles(images), settings)
         return cls(net=net, training=training)
 
     def offset(
@@ -139,7 +74,8 @@ class ColorNormNet(NetworkNormalizer):
         sums = list(each_in_order(lambda tile: self._sum(tile, check_image(tile)), iterate(tiles)))
         return _shift(_mean(sum((total for total, _ in sums), np.zeros(2)), sum(pixels for _, pixels in sums)))
 
-    def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ChannelAffineMap:
+    def image_map(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ChannelAffineMap:
+        """The shift that takes the offset of the image off."""
         return _shift(_mean(*self._sum(image, spec)))
 
     def _sum(self, image: Image, spec: ImageSpec) -> tuple[np.ndarray, int]:
@@ -155,11 +91,13 @@ class ColorNormNet(NetworkNormalizer):
                     total, count = total + part, count + tissue
         return total, count
 
-    def _parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
+        """The scale of the network, and how well it was trained."""
         return {"max_offset": self.net.max_offset, "training": self.training}
 
     @classmethod
-    def _from_state(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
+    def from_arrays(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
+        """See :meth:`Normalizer.from_arrays`."""
         with torch.device("meta"):
             net = ColorNormNetwork(float(parameters["max_offset"]))
         load_weights(net, arrays)

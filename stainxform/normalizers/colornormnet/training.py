@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,12 @@ from torch import Tensor
 from stainxform.color import CIELab
 from stainxform.image.tissue import tissue_planes
 from stainxform.learning import data
-from stainxform.learning.loop import Schedule, pick_device, train
+from stainxform.learning.device import pick_device
+from stainxform.learning.loop import train
 from stainxform.normalizers.colornormnet.network import ColorNormNetwork
+from stainxform.normalizers.colornormnet.settings import MIN_CROP, ColorNormNetSettings
 
-LEAST_SIDE = 16
-"""Smaller tiles, in pixels, hold no neighborhood to learn from."""
-
-MOST_HELD_OUT = 32
+MAX_HELD_OUT = 32
 """Tiles that validation looks at, however many are held out."""
 
 VALIDATION_SIDE = 256
@@ -47,33 +47,28 @@ class ColorNormNetTask:
         net: ColorNormNetwork,
         tiles: Sequence[np.ndarray],
         held_out: Sequence[np.ndarray],
-        *,
-        batch: int,
-        crop: int,
-        learning_rate: float,
-        l2_weight: float,
-        seed: int,
+        settings: ColorNormNetSettings,
         device: torch.device,
     ):
         self.net = net.to(device)
-        self._tiles, self._held_out = tiles, held_out
-        self._batch, self._crop, self._learning_rate, self._l2_weight = batch, crop, learning_rate, l2_weight
-        self._seed, self._device = seed, device
+        self._tiles, self._held_out, self._settings, self._device = tiles, held_out, settings, device
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """One group."""
-        return [{"params": list(self.net.parameters()), "lr": self._learning_rate}]
+        return [{"params": list(self.net.parameters()), "lr": self._settings.learning_rate}]
 
     def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """Shift random crops by random offsets, which the network must tell at every pixel; 0 for L*."""
-        planes = np.stack([data.random_crop(self._tiles, self._crop, rng) for _ in range(self._batch)], axis=1)
+        planes = np.stack(
+            [data.random_crop(self._tiles, self._settings.crop, rng) for _ in range(self._settings.batch)], axis=1
+        )
         lab = CIELab().from_rgb(planes).swapaxes(0, 1)
-        offsets = self._draw(rng, self._batch)[:, :, None, None]
+        offsets = self._draw(rng, self._settings.batch)[:, :, None, None]
         predicted = self.net(torch.from_numpy(lab + offsets).to(self._device))
         error = predicted - torch.from_numpy(offsets).to(self._device)
         with torch.no_grad():
             mae = float(error[:, 1:].mean((2, 3)).abs().mean())
-        return offset_loss(error / self.net.max_offset, self._l2_weight), {"offset_error": mae}
+        return offset_loss(error / self.net.max_offset, self._settings.l2_weight), {"offset_error": mae}
 
     def _draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         offsets = rng.uniform(-self.net.max_offset, self.net.max_offset, (count, 3)).astype(np.float32)
@@ -86,9 +81,9 @@ class ColorNormNetTask:
         The shifted colors are brought back into gamut, as those of a real image are.
         """
         errors = []
-        for index, tile in enumerate(self._held_out[:MOST_HELD_OUT]):
+        for index, tile in enumerate(self._held_out[:MAX_HELD_OUT]):
             planes = data.unit_planes(tile[data.window(tile.shape[:2], VALIDATION_SIDE, None)])
-            offset = self._draw(np.random.default_rng((self._seed, 2, index)), 1)[0]
+            offset = self._draw(np.random.default_rng((self._settings.seed, 2, index)), 1)[0]
             shifted = CIELab().to_rgb(CIELab().from_rgb(planes) + offset[:, None, None])
             total, pixels = tissue_offsets(self.net, np.clip(shifted, 0, 1), self._device)
             if pixels:
@@ -98,16 +93,7 @@ class ColorNormNetTask:
 
 
 def train_colornormnet(
-    tiles: Sequence[np.ndarray],
-    schedule: Schedule,
-    *,
-    batch: int,
-    crop: int,
-    max_offset: float,
-    learning_rate: float,
-    l2_weight: float,
-    val_fraction: float,
-    device: str | torch.device,
+    tiles: Sequence[np.ndarray], settings: ColorNormNetSettings
 ) -> tuple[ColorNormNetwork, dict[str, float]]:
     """Train on uint8 tiles ``(H, W, 3)``; returns the network in eval mode on the CPU and its best validation.
 
@@ -116,19 +102,14 @@ def train_colornormnet(
     NotEnoughTissueError : a tile is smaller than 16 px a side.
     TrainingError : see :func:`stainxform.learning.loop.train`.
     """
-    chosen = pick_device(device)
-    crop = min(crop, data.smallest_side(tiles, LEAST_SIDE, "ColorNormNet"))
+    device = pick_device(settings.device)
+    settings = replace(settings, crop=min(settings.crop, data.smallest_side(tiles, MIN_CROP, "ColorNormNet")))
     with torch.random.fork_rng(devices=()):
-        torch.manual_seed(schedule.seed)
-        net = ColorNormNetwork(max_offset)
-    kept, held_out = data.hold_out(len(tiles), val_fraction, schedule.seed)
-    task = ColorNormNetTask(
-        net, [tiles[i] for i in kept], [tiles[i] for i in held_out], batch=batch, crop=crop,
-        learning_rate=learning_rate, l2_weight=l2_weight, seed=schedule.seed, device=chosen,
-    )  # fmt: skip
-    fingerprint = {
-        "method": "colornormnet", "batch": batch, "crop": crop, "max_offset": max_offset, "l2_weight": l2_weight,
-        "learning_rate": learning_rate, "val_fraction": val_fraction, "tiles": data.digest_of(tiles),
-    }  # fmt: skip
-    best = train(task, schedule, fingerprint)
+        torch.manual_seed(settings.seed)
+        net = ColorNormNetwork(settings.max_offset)
+    kept, held_out = data.hold_out(len(tiles), settings.val_fraction, settings.seed)
+    task = ColorNormNetTask(net, data.some_of(tiles, kept), data.some_of(tiles, held_out), settings, device)
+    names = ("batch", "crop", "max_offset", "l2_weight", "learning_rate", "val_fraction")
+    fingerprint = {name: getattr(settings, name) for name in names}
+    best = train(task, settings, fingerprint | {"method": "colornormnet", "tiles": data.digest_of(tiles)})
     return net.cpu(), best

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 STRIDE = 4
 """The generator halves the image twice: its sides must be multiples of this."""
 
-LEAST_SIDE = 8
+MIN_SIDE = 8
 """Smallest side that the generator takes: after two halvings its reflection padding needs two pixels."""
 
 
@@ -59,7 +59,7 @@ class Generator(nn.Module):
         """Pixels around each that it sees, at most: 3 + 1 + 2 down, two convolutions a block, 4 + 2 + 3 up, rounded up."""
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map ``(B, 3, H, W)`` in -1..1 to the same, H and W multiples of STRIDE and at least LEAST_SIDE."""
+        """Map ``(B, 3, H, W)`` in -1..1 to the same, H and W multiples of STRIDE and at least MIN_SIDE."""
         return self.model(image)
 
 

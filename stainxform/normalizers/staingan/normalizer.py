@@ -8,24 +8,23 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 
 from stainxform._optional import is_tensor
-from stainxform.errors import NotEnoughTissueError, ParameterError
+from stainxform.errors import NotEnoughTissueError
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.layout import Image, ImageSpec, as_numpy, check_image, like, read_planes, write_planes
 from stainxform.image.tissue import is_blank
-from stainxform.io.sources import Tiles, as_tiles
+from stainxform.io.sources import as_tiles
 from stainxform.learning.data import smallest_side
-from stainxform.learning.loop import Schedule, pick_device
 from stainxform.learning.statistics import with_fixed_statistics
 from stainxform.maps import ImageMap
 from stainxform.normalizers.network import NetworkNormalizer, load_weights, tissue_sample
-from stainxform.normalizers.staingan.network import LEAST_SIDE, STRIDE, Generator
+from stainxform.normalizers.staingan.network import MIN_SIDE, STRIDE, Generator
+from stainxform.normalizers.staingan.settings import MIN_CROP, StainGANSettings
 from stainxform.normalizers.staingan.training import train_staingan
 
 
@@ -53,6 +52,12 @@ class GeneratorMap(ImageMap):
         """The strides of the generator start at the image's corner."""
         return STRIDE
 
+    def torch_module(self) -> Any:
+        """The map in torch operations."""
+        from stainxform.normalizers.staingan.module import Translate
+
+        return Translate(self.net)
+
     def apply(self, image: Image, spec: ImageSpec, levels: np.ndarray | None = None) -> Image:
         """Translate each image, on its own device (numpy: on that of the network). No gradient flows to the image."""
         home = next(self.net.parameters()).device
@@ -78,7 +83,7 @@ def _run(net: Generator, planes: np.ndarray, device: torch.device) -> np.ndarray
 
 def _batch(planes: np.ndarray) -> torch.Tensor:
     """What the network takes: -1..1, reflected at the far edges to sides that it can halve."""
-    room = [max(-(-side // STRIDE) * STRIDE, LEAST_SIDE) - side for side in planes.shape[1:]]
+    room = [max(-(-side // STRIDE) * STRIDE, MIN_SIDE) - side for side in planes.shape[1:]]
     padded = np.pad(planes, ((0, 0), (0, room[0]), (0, room[1])), mode="reflect").astype(np.float32)
     return torch.from_numpy(padded * 2 - 1)[None]
 
@@ -96,93 +101,20 @@ class StainGAN(NetworkNormalizer):
     net: Generator
 
     method: ClassVar[str] = "staingan"
+    Settings = StainGANSettings
 
     @classmethod
-    def fit(
-        cls,
-        images: Any,
-        *,
-        source: Any = None,
-        steps: int = 20_000,
-        crop: int = 256,
-        width: int = 64,
-        blocks: int = 9,
-        learning_rate: float = 2e-4,
-        cycle_weight: float = 10.0,
-        identity_weight: float = 0.5,
-        pool: int = 50,
-        decay: str = "linear",
-        validate_every: int = 500,
-        seed: int = 0,
-        device: str = "auto",
-        workdir: str | Path | None = None,
-        resume: bool = True,
-        progress: bool | None = None,
-    ) -> Self:
-        """Train on tiles of two centers; they need not show the same tissue.
+    def fit_tiles(cls, images: Any, settings: StainGANSettings) -> Self:
+        """Train on tiles of our center, and of the other one.
 
-        With the paper's size a step takes half a minute on a CPU core: there, train something small, such as
-        ``width=16, blocks=3, crop=128``.
-
-        Parameters
-        ----------
-        images : tiles of our center, each at least 32 px a side.
-        source : tiles of the other center: a folder, a glob pattern, files, arrays or a Dataset. Blank ones are skipped.
-        steps : optimizer steps of one crop of each center.
-        crop : side of the crops in pixels, at most that of the smallest tile (paper: 256).
-        width : filters of the first layer of each network (paper: 64).
-        blocks : residual blocks of the generators (paper: 9).
-        learning_rate : of Adam, beta1 = 0.5 (paper: 2e-4).
-        cycle_weight : of the cycle loss in both directions (paper: 10).
-        identity_weight : of the identity loss, in multiples of cycle_weight (paper: 0.5).
-        pool : earlier fakes that a discriminator is shown again (paper's code: 50).
-        decay : of the learning rate, "linear" (paper: constant, then to zero in the second half), "cosine" or
-            "constant".
-        validate_every : steps between checkpoints.
-        seed : same seed, same tiles: same weights on one machine with the same number of threads.
-        device : "auto" (CUDA where present), "cpu", "cuda", ...; CUDA trains in bfloat16 mixed precision.
-        workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
-        resume : go on from the checkpoint in ``workdir``.
-        progress : show a progress bar; None: if stderr is a terminal.
-
-        Raises
-        ------
-        ParameterError : no source, or a setting that makes no sense.
-        InvalidImageError : the source holds no image, or one that cannot be read.
-        NotEnoughTissueError : a tile smaller than 32 px a side, or a source without tissue.
-        TrainingError : a checkpoint of another run, or a loss that is not finite.
+        Raises NotEnoughTissueError for a tile smaller than 32 px a side, or a source without tissue.
         """
-        if source is None:
-            raise ParameterError(
-                "staingan learns from two centers: pass source=, tiles of the other center (images are those of ours)"
-            )
-        for name, value, least in (("crop", crop, 32), ("width", width, 1), ("blocks", blocks, 0), ("pool", pool, 0)):
-            if not isinstance(value, int) or value < least:
-                raise ParameterError(f"{name} must be an integer of at least {least}, got {value!r}")
-        if not learning_rate > 0:
-            raise ParameterError(f"learning_rate must be above 0, got {learning_rate}")
-        for name, weight in (("cycle_weight", cycle_weight), ("identity_weight", identity_weight)):
-            if not weight >= 0:
-                raise ParameterError(f"{name} must be at least 0, got {weight}")
-        schedule = Schedule(steps, seed, decay, 0, validate_every, workdir, resume, progress)
-        chosen, ours = pick_device(device), as_tiles(images)
-        smallest_side(ours, LEAST_SIDE, "StainGAN")
-        others = [tile for tile in Tiles(source) if not is_blank(ColorHistogram.of(tile))]
-        if not others:
+        ours, others = as_tiles(images), settings.source
+        smallest_side(ours, MIN_CROP, "StainGAN")
+        stained = [i for i in range(len(others)) if not is_blank(ColorHistogram.of(others[i]))]
+        if not stained:
             raise NotEnoughTissueError("no tile of source holds enough tissue; pass tiles of the other center")
-        net, training = train_staingan(
-            ours,
-            others,
-            schedule,
-            crop=crop,
-            width=width,
-            blocks=blocks,
-            pool=pool,
-            learning_rate=learning_rate,
-            cycle_weight=cycle_weight,
-            identity_weight=identity_weight,
-            device=chosen,
-        )
+        net, training = train_staingan(ours, others.subset(stained), settings)
         return cls(net=net, training=training)
 
     def map_for_tiles(self, tiles: Any) -> GeneratorMap:
@@ -203,14 +135,23 @@ class StainGAN(NetworkNormalizer):
 
         return GeneratorMap(with_fixed_statistics(self.net, inputs), fixed=True)
 
-    def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> GeneratorMap:
+    def image_map(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> GeneratorMap:
+        """The generator, normalized by the statistics of the image."""
         return GeneratorMap(self.net)
 
-    def _parameters(self) -> dict[str, Any]:
+    def torch_module(self) -> Any:
+        """The generator in torch operations."""
+        from stainxform.normalizers.staingan.module import Translate
+
+        return Translate(self.net)
+
+    def parameters(self) -> dict[str, Any]:
+        """How well it was trained."""
         return {"training": self.training}
 
     @classmethod
-    def _from_state(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
+    def from_arrays(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
+        """See :meth:`Normalizer.from_arrays`."""
         # The sizes are those of the weights, so a file cannot ask for more memory than it fills.
         width = len(arrays["model.1.weight"])
         blocks = sum(name.endswith("conv_block.1.weight") for name in arrays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stainxform.learning import data
-from stainxform.learning.loop import Schedule, autocast, pick_device, train
+from stainxform.learning.device import pick_device
+from stainxform.learning.loop import autocast, train
 from stainxform.normalizers.staingan.network import STRIDE, CycleGAN, Generator, ImagePool
-
-LEAST_SIDE = 32
-"""Smaller crops, in pixels, leave the discriminator nothing to judge."""
+from stainxform.normalizers.staingan.settings import MIN_CROP, StainGANSettings
 
 VALIDATION_CROPS = 8
 
@@ -38,21 +38,15 @@ class StainGANTask:
         net: CycleGAN,
         target: Sequence[np.ndarray],
         source: Sequence[np.ndarray],
-        *,
-        crop: int,
-        learning_rate: float,
-        cycle_weight: float,
-        identity_weight: float,
+        settings: StainGANSettings,
         device: torch.device,
     ):
         self.net = net.to(device)
-        self._target, self._source, self._crop = target, source, crop
-        self._learning_rate, self._cycle_weight, self._identity_weight = learning_rate, cycle_weight, identity_weight
-        self._device = device
+        self._target, self._source, self._settings, self._device = target, source, settings, device
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """One group, Adam with beta1 = 0.5."""
-        return [{"params": list(self.net.parameters()), "lr": self._learning_rate, "betas": (0.5, 0.999)}]
+        return [{"params": list(self.net.parameters()), "lr": self._settings.learning_rate, "betas": (0.5, 0.999)}]
 
     def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """One random crop of each center, unpaired."""
@@ -75,10 +69,10 @@ class StainGANTask:
             adversarial = verdict_loss(net.judge_target(fake_target), True)
             adversarial = adversarial + verdict_loss(net.judge_source(fake_source), True)
         cycle = _l1(net.to_source(fake_target), real_source) + _l1(net.to_target(fake_source), real_target)
-        loss = adversarial + self._cycle_weight * cycle
-        if self._identity_weight:
+        loss = adversarial + self._settings.cycle_weight * cycle
+        if self._settings.identity_weight:
             identity = _l1(net.to_target(real_target), real_target) + _l1(net.to_source(real_source), real_source)
-            loss = loss + self._cycle_weight * self._identity_weight * identity
+            loss = loss + self._settings.cycle_weight * self._settings.identity_weight * identity
         fakes = (fake_target.detach().float(), fake_source.detach().float())
         return loss, fakes, {"adversarial": float(adversarial.detach()), "cycle": float(cycle.detach())}
 
@@ -88,7 +82,7 @@ class StainGANTask:
         return (verdict_loss(judge(real), True) + verdict_loss(judge(earlier), False)) / 2
 
     def _draw(self, tiles: Sequence[np.ndarray], rng: np.random.Generator) -> Tensor:
-        planes = data.turn(data.random_crop(tiles, self._crop, rng), rng)
+        planes = data.turn(data.random_crop(tiles, self._settings.crop, rng), rng)
         return torch.from_numpy(planes * 2 - 1)[None].to(self._device)
 
     def validate(self) -> dict[str, float]:
@@ -105,18 +99,7 @@ def _l1(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def train_staingan(
-    target: Sequence[np.ndarray],
-    source: Sequence[np.ndarray],
-    schedule: Schedule,
-    *,
-    crop: int,
-    width: int,
-    blocks: int,
-    pool: int,
-    learning_rate: float,
-    cycle_weight: float,
-    identity_weight: float,
-    device: str | torch.device,
+    target: Sequence[np.ndarray], source: Sequence[np.ndarray], settings: StainGANSettings
 ) -> tuple[Generator, dict[str, float]]:
     """Train on uint8 tiles ``(H, W, 3)``; returns the generator source -> target, on the CPU, and its last validation.
 
@@ -125,20 +108,16 @@ def train_staingan(
     NotEnoughTissueError : a tile is smaller than 32 px a side.
     TrainingError : see :func:`stainxform.learning.loop.train`.
     """
-    smallest = min(data.smallest_side(tiles, LEAST_SIDE, "StainGAN") for tiles in (target, source))
-    crop = min(crop, smallest) // STRIDE * STRIDE
-    chosen = pick_device(device)
+    smallest = min(data.smallest_side(tiles, MIN_CROP, "StainGAN") for tiles in (target, source))
+    settings = replace(settings, crop=min(settings.crop, smallest) // STRIDE * STRIDE)
+    device = pick_device(settings.device)
     with torch.random.fork_rng(devices=()):
-        torch.manual_seed(schedule.seed)
-        net = CycleGAN(width, blocks, pool, crop)
-    task = StainGANTask(
-        net, target, source, crop=crop, learning_rate=learning_rate, cycle_weight=cycle_weight,
-        identity_weight=identity_weight, device=chosen,
-    )  # fmt: skip
-    fingerprint = {
-        "method": "staingan", "crop": crop, "width": width, "blocks": blocks, "pool": pool,
-        "learning_rate": learning_rate, "cycle_weight": cycle_weight, "identity_weight": identity_weight,
-        "target": data.digest_of(target), "source": data.digest_of(source),
+        torch.manual_seed(settings.seed)
+        net = CycleGAN(settings.width, settings.blocks, settings.pool, settings.crop)
+    task = StainGANTask(net, target, source, settings, device)
+    names = ("crop", "width", "blocks", "pool", "learning_rate", "cycle_weight", "identity_weight")
+    fingerprint = {name: getattr(settings, name) for name in names} | {
+        "method": "staingan", "target": data.digest_of(target), "source": data.digest_of(source),
     }  # fmt: skip
-    last = train(task, schedule, fingerprint)
+    last = train(task, settings, fingerprint)
     return net.to_target.cpu(), last

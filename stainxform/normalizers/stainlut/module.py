@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from stainxform.normalizers.stainlut.network import Encoder, Predictor
-from stainxform.normalizers.stainlut.normalizer import ContextMap, StainLUT, gray_weights_of
+from stainxform.normalizers.stainlut.normalizer import ContextMap, StainLUT
+from stainxform.normalizers.stainlut.settings import gray_weights_of
 from stainxform.ops.lut4d import collapse_gray
 
 

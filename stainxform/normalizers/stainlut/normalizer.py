@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,32 +19,26 @@ from stainxform._native import native
 from stainxform._native.kernels import four_values, gray_lut
 from stainxform._native.kernels import gray_levels as native_gray_levels
 from stainxform._optional import is_tensor
-from stainxform.color import GRAY_WEIGHTS
 from stainxform.errors import ParameterError
 from stainxform.image.histogram import ColorHistogram
-from stainxform.image.layout import Image, ImageSpec, as_numpy, check_image, each_image, like, read_planes, write_planes
+from stainxform.image.layout import (
+    Image,
+    ImageSpec,
+    as_numpy,
+    check_image,
+    each_image,
+    like,
+    read_planes,
+    write_planes,
+)
 from stainxform.io.sources import as_tiles
-from stainxform.learning.loop import Schedule
 from stainxform.learning.statistics import with_fixed_statistics
 from stainxform.maps import ImageMap
 from stainxform.normalizers.network import NetworkNormalizer, tissue_sample
-from stainxform.normalizers.stainlut.network import (
-    NORMS,
-    PREDICTOR_NORMS,
-    REACH,
-    Encoder,
-    Fusion,
-    StainLUTNet,
-    gray_levels,
-)
-from stainxform.normalizers.stainlut.training import ColorRandomization, Rates, train_stainlut
+from stainxform.normalizers.stainlut.network import REACH, Encoder, Fusion, StainLUTNet, gray_levels
+from stainxform.normalizers.stainlut.settings import INFERENCE, StainLUTSettings, gray_weights_of
+from stainxform.normalizers.stainlut.training import train_stainlut
 from stainxform.ops.lut4d import lookup_gray
-
-GRAYS: dict[str, tuple[float, float, float]] = {"bt601": GRAY_WEIGHTS, "mean": (1 / 3, 1 / 3, 1 / 3)}
-"""Named gray weights. The paper says grayscale; the mean of the channels transferred best between two scanners."""
-
-INFERENCE = ("exact", "fast")
-"""How the context is computed on a CPU, see :class:`StainLUT`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +62,12 @@ class ContextMap(ImageMap):
     def halo(self) -> int | None:
         """The Encoder's reach, if its normalizations are fixed; they are not where they take the image's statistics."""
         return None if self.encoder.norm == "instance" else REACH
+
+    def torch_module(self) -> Any:
+        """The map in torch operations."""
+        from stainxform.normalizers.stainlut.module import ColorizeFixed
+
+        return ColorizeFixed(self)
 
     def apply(self, image: Image, spec: ImageSpec, levels: np.ndarray | None = None) -> Image:
         """Colorize each image on its own device (numpy: on that of the network). No gradient flows to the image."""
@@ -138,119 +137,26 @@ class StainLUT(NetworkNormalizer):
     inference: str = "exact"
 
     method: ClassVar[str] = "stainlut"
+    Settings = StainLUTSettings
 
     def __post_init__(self) -> None:
         super().__post_init__()
         gray_weights_of(self.gray)
-        _check_inference(self.inference)
+        if self.inference not in INFERENCE:
+            raise ParameterError(f"inference must be one of {', '.join(INFERENCE)}, got {self.inference!r}")
 
     def with_inference(self, inference: str) -> Self:
         """A copy, with the same network, that computes the context "exact" or "fast", see the class."""
         return replace(self, inference=inference)
 
     @classmethod
-    def fit(
-        cls,
-        images: Any,
-        *,
-        steps: int = 2000,
-        crop: int | None = 128,
-        seed: int = 0,
-        device: str = "auto",
-        bases: int = 3,
-        size: int = 33,
-        context_nodes: int = 2,
-        dropout: float = 0.5,
-        encoder_norm: str = "instance",
-        predictor_norm: str = "instance",
-        gray: str | tuple[float, float, float] = "mean",
-        inference: str = "exact",
-        color_randomization: bool | dict[str, float] = True,
-        learning_rates: dict[str, float] | None = None,
-        decay: str = "cosine",
-        smooth_weight: float = 1e-4,
-        mono_weight: float = 0.1,
-        val_fraction: float = 0.1,
-        validate_every: int = 100,
-        workdir: str | Path | None = None,
-        resume: bool = True,
-        progress: bool | None = None,
-    ) -> Self:
-        """Train on tiles of one center.
+    def fit_tiles(cls, images: Any, settings: StainLUTSettings) -> Self:
+        """Train on tiles of one center."""
+        net, training = train_stainlut(as_tiles(images), settings)
+        return cls(net=net, gray=settings.gray, inference=settings.inference, training=training)
 
-        Parameters
-        ----------
-        images : uint8 or float images, each at least 16 px a side.
-        steps : optimizer steps of one tile each (paper: batch 1).
-        crop : side in pixels of the random crop that the Encoder and the loss see in a step; None takes whole tiles.
-            The Predictor always sees whole tiles: give tiles of about the size that will be normalized.
-        seed : same seed, same tiles: same weights on one machine with the same number of threads.
-        device : "auto" (CUDA where present), "cpu", "cuda", ...; CUDA trains in bfloat16 mixed precision.
-        bases, size, context_nodes : n, T and K of the LUTs (paper: 3 and 33; 4DLUT code: 2).
-        dropout : probability, training only (4DLUT code: 0.5).
-        encoder_norm : "instance" (4DLUT code), "running" or "none", see StainLUTNet.
-        predictor_norm : "instance" (4DLUT code) or "none", see StainLUTNet.
-        gray : weights of the gray image.
-        inference : "exact" or "fast", see the class; training does not depend on it.
-        color_randomization : True for the default ranges, False for none, or a dictionary with any of brightness,
-            contrast, saturation, gain, gamma (half widths, see ColorRandomization).
-        learning_rates : any of predictor, head, encoder, luts (see Rates).
-        decay : "cosine" or "constant" (paper).
-        smooth_weight, mono_weight : weights of L_smooth and L_mono (paper: 1e-4 and 10).
-        val_fraction : part of the tiles held out to choose the best checkpoint; with a single tile, or 0, the
-            training tiles serve.
-        validate_every : steps between validations and checkpoints.
-        workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
-        resume : go on from the checkpoint in ``workdir``.
-        progress : show a progress bar; None: if stderr is a terminal.
-
-        Raises
-        ------
-        ParameterError : a setting that makes no sense.
-        NotEnoughTissueError : a tile smaller than 16 px a side.
-        TrainingError : a checkpoint of another run, or a loss that is not finite.
-        """
-        for name, value, least in (("bases", bases, 1), ("size", size, 2), ("context_nodes", context_nodes, 2)):
-            if not isinstance(value, int) or value < least:
-                raise ParameterError(f"{name} must be an integer of at least {least}, got {value!r}")
-        for name, norm, known in (
-            ("encoder_norm", encoder_norm, NORMS),
-            ("predictor_norm", predictor_norm, PREDICTOR_NORMS),
-        ):
-            if norm not in known:
-                raise ParameterError(f"{name} must be one of {', '.join(known)}, got {norm!r}")
-        _check_inference(inference)
-        if crop is not None and crop < 16:
-            raise ParameterError(f"crop must be at least 16 px, or None, got {crop}")
-        for name, fraction in (("dropout", dropout), ("val_fraction", val_fraction)):
-            if not 0 <= fraction < 1:
-                raise ParameterError(f"{name} must be from 0 to below 1, got {fraction}")
-        if color_randomization is True:
-            randomization = ColorRandomization()
-        else:
-            off = dict.fromkeys(("brightness", "contrast", "saturation", "gain", "gamma"), 0.0)
-            randomization = _settings(ColorRandomization, off | (color_randomization or {}), "color_randomization")
-        net, training = train_stainlut(
-            as_tiles(images),
-            Schedule(steps, seed, decay, min(20, steps // 10), validate_every, workdir, resume, progress),
-            bases=bases,
-            size=size,
-            context_nodes=context_nodes,
-            dropout=dropout,
-            encoder_norm=encoder_norm,
-            predictor_norm=predictor_norm,
-            gray_weights=gray_weights_of(gray),
-            randomization=randomization,
-            rates=_settings(Rates, learning_rates or {}, "learning_rates"),
-            crop=crop,
-            smooth_weight=smooth_weight,
-            mono_weight=mono_weight,
-            val_fraction=val_fraction,
-            device=device,
-        )
-        return cls(net=net, gray=gray, inference=inference, training=training)
-
-    def _map_for(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ContextMap:
+    def image_map(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ContextMap:
+        """The Predictor's fusion of the lookup tables for this image, and the Encoder."""
         weights = gray_weights_of(self.gray)
         gray = image_gray(image, spec, weights).to(self.device)
         with torch.inference_mode():
@@ -282,7 +188,14 @@ class StainLUT(NetworkNormalizer):
             encoder.norm = "running"
         return ContextMap(table, encoder, weights, self.inference)
 
-    def _parameters(self) -> dict[str, Any]:
+    def torch_module(self) -> Any:
+        """The whole method in torch operations."""
+        from stainxform.normalizers.stainlut.module import ColorizeFused
+
+        return ColorizeFused(self)
+
+    def parameters(self) -> dict[str, Any]:
+        """How the network was made, and how images are grayed."""
         gray = self.gray if isinstance(self.gray, str) else list(self.gray)
         return {
             "gray": gray,
@@ -293,7 +206,8 @@ class StainLUT(NetworkNormalizer):
         }
 
     @classmethod
-    def _from_state(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
+    def from_arrays(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
+        """See :meth:`Normalizer.from_arrays`."""
         luts = arrays["luts"]
         if luts.ndim != 6 or min(luts.shape) < 1 or luts.shape[1] != 3:
             raise ValueError(f"luts have shape {luts.shape}, expected (n, 3, K, T, T, T)")
@@ -310,28 +224,3 @@ class StainLUT(NetworkNormalizer):
             inference=parameters.get("inference", "exact"),
             training=dict(parameters["training"]),
         )
-
-
-def gray_weights_of(gray: str | tuple[float, float, float]) -> tuple[float, float, float]:
-    """Resolve a name or three weights; ParameterError for anything else."""
-    if isinstance(gray, str):
-        if gray not in GRAYS:
-            raise ParameterError(f"gray must be one of {', '.join(GRAYS)} or three weights, got {gray!r}")
-        return GRAYS[gray]
-    weights = tuple(float(weight) for weight in gray)
-    if len(weights) != 3 or min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
-        raise ParameterError(f"gray weights must be three numbers >= 0 that sum to 1, got {gray}")
-    return weights
-
-
-def _check_inference(inference: str) -> None:
-    if inference not in INFERENCE:
-        raise ParameterError(f"inference must be one of {', '.join(INFERENCE)}, got {inference!r}")
-
-
-def _settings(kind: Any, values: Any, name: str) -> Any:
-    try:
-        return kind(**values)
-    except TypeError as error:
-        known = ", ".join(kind.__dataclass_fields__)
-        raise ParameterError(f"{name} takes a dictionary with any of {known}, got {values!r}") from error

@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stainxform.learning import data
-from stainxform.learning.loop import Schedule, pick_device, train
+from stainxform.learning.device import pick_device
+from stainxform.learning.loop import train
 from stainxform.normalizers.stainnet.network import StainNetwork
+from stainxform.normalizers.stainnet.settings import StainNetSettings
 
 
 @dataclass(frozen=True)
@@ -43,22 +45,19 @@ class StainNetTask:
         net: StainNetwork,
         pairs: ColorPairs,
         held_out: ColorPairs,
-        *,
-        batch: int,
-        learning_rate: float,
+        settings: StainNetSettings,
         device: torch.device,
     ):
         self.net = net.to(device)
-        self._pairs, self._held_out = pairs, held_out
-        self._batch, self._learning_rate, self._device = batch, learning_rate, device
+        self._pairs, self._held_out, self._settings, self._device = pairs, held_out, settings, device
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """One group."""
-        return [{"params": list(self.net.parameters()), "lr": self._learning_rate}]
+        return [{"params": list(self.net.parameters()), "lr": self._settings.learning_rate}]
 
     def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """A batch of random pixels, the loss in the network's own scale of -1..1."""
-        chosen = rng.integers(len(self._pairs.source), size=self._batch)
+        chosen = rng.integers(len(self._pairs.source), size=self._settings.batch)
         source, target = (self._colors(colors[chosen]) for colors in (self._pairs.source, self._pairs.target))
         loss = 2 * F.l1_loss(self.net(source), target)
         return loss, {"l1_levels": 127.5 * float(loss.detach())}
@@ -73,29 +72,23 @@ class StainNetTask:
         return torch.from_numpy(levels).to(self._device, torch.float32) / 255
 
 
-def train_stainnet(
-    pairs: list[ColorPairs],
-    schedule: Schedule,
-    *,
-    batch: int,
-    learning_rate: float,
-    val_fraction: float,
-    device: str | torch.device,
-) -> tuple[StainNetwork, dict[str, float]]:
+def train_stainnet(pairs: list[ColorPairs], settings: StainNetSettings) -> tuple[StainNetwork, dict[str, float]]:
     """Train on the pairs of each tile; returns the network in eval mode on the CPU and its best validation.
 
     Raises TrainingError, see :func:`stainxform.learning.loop.train`.
     """
-    chosen = pick_device(device)
     with torch.random.fork_rng(devices=()):
-        torch.manual_seed(schedule.seed)
+        torch.manual_seed(settings.seed)
         net = StainNetwork()
-    kept, held_out = (ColorPairs.join([pairs[i] for i in part])
-                      for part in data.hold_out(len(pairs), val_fraction, schedule.seed))  # fmt: skip
-    task = StainNetTask(net, kept, held_out, batch=batch, learning_rate=learning_rate, device=chosen)
-    fingerprint = {
-        "method": "stainnet", "batch": batch, "learning_rate": learning_rate, "val_fraction": val_fraction,
+    kept, held_out = (
+        ColorPairs.join([pairs[i] for i in part])
+        for part in data.hold_out(len(pairs), settings.val_fraction, settings.seed)
+    )
+    task = StainNetTask(net, kept, held_out, settings, pick_device(settings.device))
+    names = ("batch", "learning_rate", "val_fraction")
+    fingerprint = {name: getattr(settings, name) for name in names} | {
+        "method": "stainnet",
         "tiles": data.digest_of([array for pair in pairs for array in (pair.source, pair.target)]),
-    }  # fmt: skip
-    best = train(task, schedule, fingerprint)
+    }
+    best = train(task, settings, fingerprint)
     return net.cpu(), best

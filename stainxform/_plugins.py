@@ -1,0 +1,78 @@
+"""What can be added from outside: things by name, built in, registered by a call, or found by entry points.
+
+An installed package names its normalizers, augmentations or readers in the entry points of its metadata::
+
+    [project.entry-points."stainxform.normalizers"]
+    gray_world = "my_package.gray_world:GrayWorld"
+
+They are looked up when the first name is asked for that is not built in, or all names are.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from stainxform.errors import ParameterError, StainXformWarning
+
+Entry = TypeVar("Entry")
+
+
+class Registry(Mapping[str, Entry], Generic[Entry]):
+    """Entries by name, sorted.
+
+    Parameters
+    ----------
+    kind : what an entry is, for error messages: "method".
+    group : of entry points.
+    entry_of : an entry from what an entry point, or a call of :meth:`register`, gives; and its name there.
+    place_of : where an entry is defined: two of one name are the same entry if this is the same.
+    """
+
+    def __init__(
+        self, kind: str, group: str, entry_of: Callable[[str, Any], Entry], place_of: Callable[[Entry], str]
+    ) -> None:
+        self._kind, self._group, self._entry_of, self._place_of = kind, group, entry_of, place_of
+        self._entries: dict[str, Entry] = {}
+        self._searched = False
+
+    def register(self, name: str, given: Any) -> None:
+        """Add an entry. ParameterError if the name is taken by one that is defined elsewhere."""
+        entry = self._entry_of(name, given)
+        if name in self._entries and self._place_of(self._entries[name]) != self._place_of(entry):
+            raise ParameterError(f"the {self._kind} name {name!r} is taken by {self._place_of(self._entries[name])}")
+        self._entries[name] = entry
+
+    def unregister(self, name: str) -> None:
+        """Take an entry out again, for tests of plug-ins; KeyError if there is none."""
+        del self._entries[name]
+
+    def __getitem__(self, name: str) -> Entry:
+        if name not in self._entries:
+            self._search()
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._search()
+        return iter(sorted(self._entries))
+
+    def __len__(self) -> int:
+        self._search()
+        return len(self._entries)
+
+    def _search(self) -> None:
+        """Entry points, once; one that cannot be loaded is named in a StainXformWarning, and the others work."""
+        if self._searched:
+            return
+        self._searched = True
+        for point in entry_points(group=self._group):
+            try:
+                self.register(point.name, point.load())
+            except Exception as error:
+                warnings.warn(
+                    f"the {self._kind} {point.name!r} of {point.value} cannot be used ({error})",
+                    StainXformWarning,
+                    stacklevel=2,
+                )

@@ -1,0 +1,77 @@
+"""What every training can be told: how long, how fast, where, and whether it can be resumed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from stainxform.errors import ParameterError
+from stainxform.io.settings import Settings
+
+DECAYS = ("cosine", "constant", "linear")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainingSettings(Settings):
+    """How long and how to train.
+
+    Parameters
+    ----------
+    steps : optimizer steps.
+    seed : same seed, same tiles: same weights on one machine with the same number of threads.
+    decay : of the learning rate: "cosine" (to 2 % of the peak), "constant", or "linear" (constant for the first half,
+        then to zero).
+    validate_every : steps between validations, after each of which a checkpoint is written.
+    device : "auto" (CUDA where present), "cpu", "cuda", ...
+    workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
+    resume : continue from the checkpoint in ``workdir`` if there is one.
+    progress : show a progress bar; None: if stderr is a terminal.
+
+    Raises
+    ------
+    ParameterError : a value that makes no sense.
+    MissingDependencyError : torch is not installed.
+    """
+
+    steps: int = 1000
+    seed: int = 0
+    decay: str = "cosine"
+    validate_every: int = 100
+    device: str = "auto"
+    workdir: str | Path | None = None
+    resume: bool = True
+    progress: bool | None = None
+
+    MAX_WARMUP: ClassVar[int] = 20
+    """Steps over which the rate rises linearly, if a tenth of all steps is not less."""
+
+    def check(self) -> None:
+        """See :class:`Settings`."""
+        from stainxform.learning.device import pick_device
+
+        self.check_integers(steps=1, seed=0, validate_every=1)
+        if self.decay not in DECAYS:
+            raise ParameterError(f"decay must be 'cosine', 'constant' or 'linear', got {self.decay!r}")
+        pick_device(self.device)
+
+    @property
+    def warmup(self) -> int:
+        """Steps over which the rate rises linearly."""
+        return min(self.MAX_WARMUP, self.steps // 10)
+
+    def rate(self, step: int) -> float:
+        """Fraction of the peak learning rate at a step (0-based)."""
+        warm = min(1.0, (step + 1) / (self.warmup + 1))
+        if self.decay == "constant":
+            return warm
+        if self.decay == "linear":
+            return warm * min(1.0, 2 * (1 - step / self.steps))
+        return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
+
+    def check_rate(self) -> None:
+        """ParameterError for a ``learning_rate`` that is not above 0."""
+        rate = getattr(self, "learning_rate")  # noqa: B009 - a field of some subclasses
+        if not rate > 0:
+            raise ParameterError(f"learning_rate must be above 0, got {rate}")

@@ -1,0 +1,56 @@
+"""What a fit of ColorNormNet can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stainxform.errors import ParameterError
+from stainxform.learning.settings import TrainingSettings
+
+MIN_CROP = 16
+"""Smaller crops, in pixels, hold no neighborhood to learn from."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ColorNormNetSettings(TrainingSettings):
+    """How ColorNormNet is trained on tiles of one center, each at least 16 px a side.
+
+    Parameters
+    ----------
+    steps : optimizer steps (paper: 800 to 1000).
+    batch : crops in a step (paper: 128).
+    crop : side of the crops in pixels, at most that of the smallest tile. The network sees 57 px.
+    max_offset : offsets are drawn from -max_offset..max_offset, in Lab units (reconstructed).
+    learning_rate : peak rate of Adam (paper: 1e-3, with batches 16 times as large).
+    l2_weight : lambda of the loss, L1 + lambda L2 (reconstructed: 1).
+    decay : of the learning rate, "cosine" or "constant".
+    val_fraction : part of the tiles held out to choose the best checkpoint; with a single tile, or 0, the
+        training tiles serve.
+    validate_every : steps between validations and checkpoints.
+    seed : same seed, same tiles: same weights on one machine with the same number of threads.
+    device : "auto" (CUDA where present), "cpu", "cuda", ...
+    workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
+    resume : go on from the checkpoint in ``workdir``.
+    progress : show a progress bar; None: if stderr is a terminal.
+
+    Raises ParameterError for values that make no sense.
+    """
+
+    steps: int = 800
+    batch: int = 8
+    crop: int = 64
+    max_offset: float = 20.0
+    learning_rate: float = 5e-3
+    l2_weight: float = 1.0
+    val_fraction: float = 0.1
+
+    def check(self) -> None:
+        """See :class:`Settings`."""
+        self.check_integers(batch=1, crop=MIN_CROP)
+        if not 0 < self.max_offset <= 100:
+            raise ParameterError(f"max_offset is above 0 and at most 100 Lab units, got {self.max_offset}")
+        if not self.l2_weight >= 0:
+            raise ParameterError(f"l2_weight must be at least 0, got {self.l2_weight}")
+        self.check_rate()
+        self.check_fractions("val_fraction")
+        super().check()

@@ -1,0 +1,61 @@
+"""What a fit of StainNet can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stainxform.errors import ParameterError
+from stainxform.learning.settings import TrainingSettings
+from stainxform.normalizers.base import Normalizer
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StainNetSettings(TrainingSettings):
+    """How StainNet learns what a teacher does to tiles of the other center, the one that will be normalized.
+
+    Parameters
+    ----------
+    teacher : a normalizer fitted on our center, or the path of its model file.
+    steps : optimizer steps.
+    batch : pixels in a step (authors' code: 10 crops of 256 px).
+    pixels : random pixels taken from each tile; neighbors mean nothing to a 1x1 network.
+    learning_rate : peak rate of Adam (authors' code: SGD, 0.01).
+    decay : of the learning rate, "cosine" (authors' code) or "constant".
+    val_fraction : part of the tiles held out to choose the best checkpoint; with a single tile, or 0, the
+        training tiles serve.
+    validate_every : steps between validations and checkpoints.
+    seed : same seed, same tiles, same teacher: same weights on one machine.
+    device : "auto" (CUDA where present), "cpu", "cuda", ... of the training; the teacher runs where it is.
+    workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
+    resume : go on from the checkpoint in ``workdir``.
+    progress : show a progress bar; None: if stderr is a terminal.
+
+    Raises
+    ------
+    ParameterError : no teacher, or a value that makes no sense.
+    ModelFileError : the teacher's model file cannot be read.
+    MissingDependencyError : torch is not installed.
+    """
+
+    teacher: str | Path | Normalizer | None = None
+    steps: int = 3000
+    batch: int = 4096
+    pixels: int = 8192
+    learning_rate: float = 1e-2
+    val_fraction: float = 0.1
+    validate_every: int = 500
+
+    def check(self) -> None:
+        """See :class:`Settings`."""
+        if self.teacher is None:
+            raise ParameterError(
+                "stainnet learns from another normalizer: pass teacher=, a fitted normalizer or the path of its model file, "
+                "and as images the tiles of the other center"
+            )
+        self.check_integers(batch=1, pixels=1)
+        self.check_rate()
+        self.check_fractions("val_fraction")
+        super().check()
+        teacher = self.teacher if isinstance(self.teacher, Normalizer) else Normalizer.load(self.teacher)
+        object.__setattr__(self, "teacher", teacher)
