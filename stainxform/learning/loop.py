@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stainxform._optional import pick_device as pick_device
 from stainxform.errors import ParameterError, TrainingError
 from stainxform.io.atomic import atomic_write
 from stainxform.io.settings import for_json
@@ -96,18 +97,6 @@ class Schedule:
         if self.decay == "linear":
             return warm * min(1.0, 2 * (1 - step / self.steps))
         return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
-
-
-def pick_device(device: str | torch.device) -> torch.device:
-    """Resolve "auto" to CUDA where present, else the CPU."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        raise ParameterError(
-            f"device {device!r} cannot be used ({str(error).splitlines()[0]}); pass device='cpu'"
-        ) from error
 
 
 def autocast(device: torch.device) -> AbstractContextManager[None]:
