@@ -1,4 +1,4 @@
-"""What can be made of a slide: the protocol of pyramids and sets of tiles."""
+"""The kinds of output that a slide can become: the protocol of pyramids and sets of tiles."""
 
 from __future__ import annotations
 
@@ -16,12 +16,20 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Order:
-    """One product to make of a slide.
+class JobContext:
+    """What a kind of output is given to make one output.
 
-    ``map_for`` gives the map of the slide, None for none, by the side of the squares that have one of their own where
-    statistics are those of tiles. ``fingerprint`` names source, model and settings; ``strict``: a partial product with
-    another is refused, and not begun anew. ``device``: a torch device that decodes and maps; None: numpy on the CPU.
+    Parameters
+    ----------
+    slide : the open source.
+    target : the file or folder to write.
+    map_for : gives the map of the slide, None for none, by the side of the squares that have maps of their own where
+        statistics are those of tiles.
+    fingerprint : names source, model and settings.
+    strict : a partial output with another fingerprint is refused, and not begun anew.
+    threads : how many read, map and write.
+    device : a torch device that decodes and maps; None: numpy on the CPU.
+    progress : called with the pixels that are done, and how many there are.
     """
 
     slide: Slide
@@ -34,8 +42,8 @@ class Order:
     progress: Progress | None = None
 
 
-class Product(ABC):
-    """What is made of a slide, with its settings; small and picklable."""
+class OutputKind(ABC):
+    """What is made of every slide, with its settings; small and picklable."""
 
     @property
     @abstractmethod
@@ -47,13 +55,13 @@ class Product(ABC):
         """Everything that decides what is written, for JSON."""
 
     @abstractmethod
-    def make(self, order: Order) -> int:
-        """Write it, going on with a partial one; how many pixels were read."""
+    def make(self, context: JobContext) -> int:
+        """Write one, continuing a partial one; how many pixels were read."""
 
     @abstractmethod
     def files(self, target: Path) -> list[Path]:
-        """Files of a complete product; empty if it is not there, or not complete."""
+        """Files of a complete output; empty if it is not there, or not complete."""
 
     @abstractmethod
     def remove(self, target: Path) -> None:
-        """Remove a complete product."""
+        """Remove a complete output."""
