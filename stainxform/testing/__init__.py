@@ -1,4 +1,4 @@
-"""Property-based testing of transforms: strategies of H&E-like images, faults of real tiles, and ready-made laws.
+"""Testing of transforms and slide readers: strategies of H&E-like images, faults of real tiles, and ready-made tests.
 
 >>> from stainxform.testing import check_transform
 >>> check_transform(MyTransform())  # doctest: +SKIP
@@ -33,6 +33,7 @@ from stainxform.testing.images import (  # noqa: E402
     store,
 )
 from stainxform.testing.laws import LAWS, Case, TransformLaws, check_law, check_transform  # noqa: E402
+from stainxform.testing.readers import SlideReaderTests  # noqa: E402
 from stainxform.testing.slides import KINDS, Kind, pyramid, write_slide  # noqa: E402
 from stainxform.testing.strategies import (  # noqa: E402
     SmallSlide,
@@ -55,6 +56,7 @@ __all__ = [
     "STAINS",
     "Case",
     "Kind",
+    "SlideReaderTests",
     "SmallSlide",
     "Stored",
     "TransformLaws",

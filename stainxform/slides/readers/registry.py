@@ -21,7 +21,10 @@ BUILT_IN = {
 GROUP = "stainxform.readers"
 """Entry points by which installed packages bring readers: ``name = "module:Class"``."""
 
-READERS: dict[str, str | type[Slide]] = {**{point.name: point.value for point in entry_points(group=GROUP)}, **BUILT_IN}
+READERS: dict[str, str | type[Slide]] = {
+    **BUILT_IN,
+    **{point.name: point.value for point in entry_points(group=GROUP) if point.name not in BUILT_IN},
+}
 """Readers by name: the class, or ``module:Class``, which is imported when first used."""
 
 _log = logging.getLogger("stainxform.slides")
