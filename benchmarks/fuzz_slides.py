@@ -93,10 +93,10 @@ class Tags:
         self.pointers: list[int] = [8 if self.big else 4]
         self.ifds: list[int] = []
         self.entries: list[int] = []
-        while (place := struct.unpack_from(self.word, data, self.pointers[-1])[0]) and place not in self.ifds:
-            self.ifds.append(place)
-            count = struct.unpack_from("<Q" if self.big else "<H", data, place)[0]
-            first, length = place + (8 if self.big else 2), 20 if self.big else 12
+        while (offset := struct.unpack_from(self.word, data, self.pointers[-1])[0]) and offset not in self.ifds:
+            self.ifds.append(offset)
+            count = struct.unpack_from("<Q" if self.big else "<H", data, offset)[0]
+            first, length = offset + (8 if self.big else 2), 20 if self.big else 12
             self.entries += [first + length * n for n in range(count)]
             self.pointers.append(first + length * count)
 
@@ -117,20 +117,20 @@ def _cut(data: bytearray, rng: np.random.Generator) -> None:
 
 
 def _flip_anywhere(data: bytearray, rng: np.random.Generator) -> None:
-    for place in rng.integers(0, max(1, len(data)), rng.integers(1, 40)) if data else ():
-        data[place] ^= 1 << int(rng.integers(8))
+    for offset in rng.integers(0, max(1, len(data)), rng.integers(1, 40)) if data else ():
+        data[offset] ^= 1 << int(rng.integers(8))
 
 
 def _flip_in_the_index(data: bytearray, rng: np.random.Generator) -> None:
     if tags := _tags(data):
         for _ in range(rng.integers(1, 6)):
-            place = int(rng.choice(tags.entries)) + int(rng.integers(20 if tags.big else 12))
-            if place < len(data):
-                data[place] ^= 1 << int(rng.integers(8))
+            offset = int(rng.choice(tags.entries)) + int(rng.integers(20 if tags.big else 12))
+            if offset < len(data):
+                data[offset] ^= 1 << int(rng.integers(8))
 
 
 def _hostile_value(data: bytearray, rng: np.random.Generator) -> None:
-    """The value of a tag, or the place where its values are."""
+    """The value of a tag, or the offset of its values."""
     if tags := _tags(data):
         _put(data, int(rng.choice(tags.entries)) + (12 if tags.big else 8), tags.size, rng)
 
@@ -147,18 +147,18 @@ def _astray(data: bytearray, rng: np.random.Generator) -> None:
             code, kind, count = struct.unpack_from("<HH" + tags.word[1], data, entry)
             wide = TYPE_BYTES.get(kind, 1)
             if code in (324, 325, 273, 279, 330) and count * wide > tags.size:
-                (place,) = struct.unpack_from(tags.word, data, entry + (12 if tags.big else 8))
-                _put(data, place + int(rng.integers(count)) * wide, wide, rng)
+                (offset,) = struct.unpack_from(tags.word, data, entry + (12 if tags.big else 8))
+                _put(data, offset + int(rng.integers(count)) * wide, wide, rng)
                 return
 
 
 def _loop(data: bytearray, rng: np.random.Generator) -> None:
     """The next IFD is one that was before, or somewhere else."""
     if tags := _tags(data):
-        place = int(rng.choice(tags.pointers))
+        offset = int(rng.choice(tags.pointers))
         target = int(rng.choice(tags.ifds)) if rng.random() < 0.7 else int(rng.integers(0, 1 << 32))
-        if place + tags.size <= len(data):
-            struct.pack_into(tags.word, data, place, target)
+        if offset + tags.size <= len(data):
+            struct.pack_into(tags.word, data, offset, target)
 
 
 def _overwrite(data: bytearray, rng: np.random.Generator) -> None:
@@ -167,10 +167,10 @@ def _overwrite(data: bytearray, rng: np.random.Generator) -> None:
         data[start : start + 32] = rng.bytes(32) if rng.random() < 0.7 else b"\xff" * 32
 
 
-def _put(data: bytearray, place: int, size: int, rng: np.random.Generator) -> None:
-    if place + size <= len(data):
+def _put(data: bytearray, offset: int, size: int, rng: np.random.Generator) -> None:
+    if offset + size <= len(data):
         value = int(rng.choice(np.array(HOSTILE, np.uint64))) % (1 << 8 * size)
-        data[place : place + size] = value.to_bytes(size, "little")
+        data[offset : offset + size] = value.to_bytes(size, "little")
 
 
 def _tags(data: bytearray) -> Tags | None:

@@ -81,10 +81,10 @@ def main() -> None:
     for _ in range(options.rounds):
         for job, (side, shift) in jobs.items():
             rng = np.random.default_rng(len(speeds))
-            places = rng.permutation((width // side - 1) * (height // side - 1))[:TILES]
+            chosen = rng.permutation((width // side - 1) * (height // side - 1))[:TILES]
             corners = [
                 (int(n % (width // side - 1)) * side + shift, int(n // (width // side - 1)) * side + shift)
-                for n in places
+                for n in chosen
             ]
             corners.sort(key=lambda corner: corner[::-1])
             for threads in (1, 2):

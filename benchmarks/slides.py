@@ -45,7 +45,7 @@ Outcome = dict[str, Any]
 
 
 class Mosaic(Slide):
-    """One piece of tissue, turned and mirrored from place to place, and glass."""
+    """One piece of tissue, turned and mirrored from cell to cell, and glass."""
 
     reader = "mosaic"
 
@@ -59,7 +59,7 @@ class Mosaic(Slide):
         smooth = sum(field[y : y + cells, x : x + cells] for y in range(5) for x in range(5))
         self._tissue = smooth <= np.quantile(smooth, share)
 
-    def _read(self, level: int, box: tuple[int, int, int, int]) -> np.ndarray:
+    def read_pixels(self, level: int, box: tuple[int, int, int, int]) -> np.ndarray:
         x, y, width, height = box
         pixels = np.empty((height, width, 3), np.uint8)
         for top in range(y // CELL * CELL, y + height, CELL):
@@ -73,7 +73,7 @@ class Mosaic(Slide):
                 pixels[upper - y : lower - y, first - x : last - x] = part
         return pixels
 
-    def _close(self) -> None:
+    def close_file(self) -> None:
         pass
 
 
@@ -144,14 +144,14 @@ METHODS: dict[str, dict[str, Any]] = {
 WHOLE = ("macenko", "ramakrishnan", "colornormnet", "stainlut")
 
 JOBS: dict[str, Callable[[Path, Path, Path, int], None]] = {
-    "no map": lambda *place: written(*place, None),
-    "reinhard": lambda *place: written(*place, "reinhard"),
-    "macenko": lambda *place: written(*place, "macenko"),
-    "macenko, background kept": lambda *place: written(*place, "macenko", background="keep"),
-    "macenko, resumed": lambda *place: written(*place, "macenko", resume=True),
+    "no map": lambda *task: written(*task, None),
+    "reinhard": lambda *task: written(*task, "reinhard"),
+    "macenko": lambda *task: written(*task, "macenko"),
+    "macenko, background kept": lambda *task: written(*task, "macenko", background="keep"),
+    "macenko, resumed": lambda *task: written(*task, "macenko", resume=True),
     **{f"{method}, estimated too": partial(normalized, method=method) for method in WHOLE},
-    "pyvips, no map": lambda *place: by_vips(*place, table=False),
-    "pyvips, 3 tables": lambda *place: by_vips(*place, table=True),
+    "pyvips, no map": lambda *task: by_vips(*task, table=False),
+    "pyvips, 3 tables": lambda *task: by_vips(*task, table=True),
 }
 HIDDEN = "macenko, resumed"
 
@@ -176,8 +176,8 @@ def peak_mb() -> float:
 
 def command(job: str, source: Path, target: Path, folder: Path, threads: int) -> list[str]:
     """What starts a job."""
-    places = [str(source), str(target), str(folder), str(threads)]
-    return [sys.executable, __file__, "--job", job, *places]
+    arguments = [str(source), str(target), str(folder), str(threads)]
+    return [sys.executable, __file__, "--job", job, *arguments]
 
 
 def run(job: str, source: Path, target: Path, folder: Path, threads: int) -> Outcome:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import sys
 from types import ModuleType
+from typing import Any
 
-from stainxform.errors import MissingDependencyError
+from stainxform.errors import MissingDependencyError, ParameterError
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -37,3 +38,19 @@ def use_torch_threads(count: int) -> int:
     before: int = torch.get_num_threads()
     torch.set_num_threads(count)
     return before
+
+
+def pick_device(device: Any) -> Any:
+    """A torch device; "auto": CUDA where torch has it, else the CPU.
+
+    Raises ParameterError for a device that torch does not have here, MissingDependencyError without torch.
+    """
+    torch = require("torch", "torch")
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise ParameterError(
+            f"torch has no device {str(device)!r} here ({str(error).splitlines()[0]}); pass device='cpu'"
+        ) from error

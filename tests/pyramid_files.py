@@ -17,11 +17,11 @@ class ArraySlide(Slide):
         height, width = pixels.shape[:2]
         super().__init__(Path("no file"), [Level((height, width), 1.0, (tile, tile))], **facts)
 
-    def _read(self, level, box):
+    def read_pixels(self, level, box):
         x, y, width, height = box
         return self.pixels[y : y + height, x : x + width].copy()
 
-    def _close(self):
+    def close_file(self):
         pass
 
 

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -28,11 +29,11 @@ pytest.importorskip("imagecodecs")
 
 from slide_files import tissue, write  # noqa: E402
 
-from stainxform.pipeline import ModelFile, Pyramid, TissueTiles, Work, plan_slides, run  # noqa: E402
-from stainxform.pipeline.process import slide_map  # noqa: E402
+from stainxform.pipeline import ModelFile, Pyramid, Recipe, TissueTiles, plan_slides, run  # noqa: E402
+from stainxform.pipeline.estimate import slide_map  # noqa: E402
 from stainxform.pipeline.tiles import mapped_tiles  # noqa: E402
 from stainxform.slides import PyramidOptions  # noqa: E402
-from stainxform.slides.sampling import tissue_places  # noqa: E402
+from stainxform.slides.sampling import find_tissue_tiles  # noqa: E402
 
 ROOT = Path(sx.__file__).parents[1]
 WSI = Path(__file__).parents[2] / "shared" / "data" / "wsi"
@@ -180,6 +181,18 @@ def test_the_library_function_does_the_same(model, folder, tmp_path):
 # ---------------------------------------------------------------- plans
 
 
+def test_the_library_names_its_arguments_and_the_command_line_its_options(model, folder, tmp_path):
+    slide(model, folder, "-o", tmp_path / "out")
+    for outcome in sx.normalize_slides(folder, tmp_path / "out", model):
+        assert "exists; pass resume=True to keep what is complete, force=True to replace it" in outcome.message
+    for outcome in sx.normalize_slides(folder, tmp_path / "out", model, background="keep", resume=True):
+        assert "by this version; pass force=True to replace it" in outcome.message
+    for line in error_lines(slide(model, folder, "-o", tmp_path / "out", code=1)):
+        assert "exists; pass --resume to keep what is complete, --force to replace it" in line
+    result = slide(model, folder, "-o", tmp_path / "new", "--device", "quantum:7", code=1)
+    assert "pass --device cpu" in result.stderr
+
+
 def test_shards_are_all_slides_once(model, folder, tmp_path):
     for number in range(3):
         write(folder / f"s{number}.tif", tissue(80, 90), levels=1)
@@ -231,7 +244,7 @@ def test_two_slides_with_one_output_are_refused(model, folder, tmp_path):
 # ---------------------------------------------------------------- what goes wrong
 
 
-def test_a_bad_slide_is_reported_and_the_others_go_on(model, folder, tmp_path):
+def test_a_bad_slide_is_reported_and_the_others_are_done(model, folder, tmp_path):
     good = (folder / "one.tif").read_bytes()
     (folder / "cut.tif").write_bytes(good[: len(good) // 2])
     (folder / "text.svs").write_text("no slide")
@@ -285,9 +298,9 @@ def test_a_missing_model_is_said_before_anything_is_made(folder, tmp_path):
 def test_a_model_that_changed_meanwhile_is_noticed(model, folder, tmp_path):
     copy = tmp_path / "model.safetensors"
     copy.write_bytes(model.read_bytes())
-    work = Work(Pyramid(), ModelFile.at(copy))
+    recipe = Recipe(Pyramid(), ModelFile.at(copy))
     sx.fit_center(pair(2, 64, ("b",), 1)[0], "macenko").save(copy)
-    (outcome,) = run(plan_slides([folder / "one.tif"], tmp_path / "out", work.product), work)
+    (outcome,) = run(plan_slides([folder / "one.tif"], tmp_path / "out", recipe.output), recipe)
     assert outcome.status == "failed"
     assert "is not the one that the work was begun with" in outcome.message
 
@@ -331,7 +344,7 @@ NOTE_ALWAYS = "import stainxform.slides.writer.write as n; n.NOTE_SECONDS = 0"
 
 
 @pytest.mark.slow
-def test_a_killed_program_is_gone_on_with_and_the_file_is_the_same(model, tmp_path):
+def test_a_killed_program_is_continued_and_the_file_is_the_same(model, tmp_path):
     source = big(tmp_path / "big.tif")
     slide(model, source, "-o", tmp_path / "clean")
     out, command = tmp_path / "out", ["slide", source, "-m", model, "-o", tmp_path / "out", "-j", "1"]
@@ -366,15 +379,15 @@ def test_a_partial_file_of_other_settings_is_refused_or_begun_anew(model, tmp_pa
 
 
 def test_a_second_program_refuses_the_same_output(model, folder, tmp_path):
-    work = Work(Pyramid(PyramidOptions(tile=16)), ModelFile.at(model), threads=1)
-    jobs = plan_slides([folder / "one.tif"], tmp_path / "out", work.product)
+    recipe = Recipe(Pyramid(PyramidOptions(tile=16)), ModelFile.at(model), threads=1)
+    jobs = plan_slides([folder / "one.tif"], tmp_path / "out", recipe.output)
     seconds = []
 
     def meanwhile(job, done, total):
         if not seconds:
-            seconds.extend(run(jobs, work, resume=True))
+            seconds.extend(run(jobs, recipe, resume=True))
 
-    (first,) = run(jobs, work, progress=meanwhile)
+    (first,) = run(jobs, recipe, progress=meanwhile)
     (second,) = seconds
     assert second.status == "failed"
     assert "process" in second.message
@@ -473,7 +486,7 @@ def test_a_limit_draws_some_of_the_same_tiles(folder, tmp_path):
     assert all(row in every for row in some)
 
 
-def test_interrupted_tiles_are_gone_on_with(folder, tmp_path, monkeypatch):
+def test_interrupted_tiles_are_continued(folder, tmp_path, monkeypatch):
     from stainxform.pipeline import tiles as module
 
     arguments = [folder / "one.tif", "-o", tmp_path / "out", "--size", "48", "--format", "jpg"]
@@ -541,13 +554,22 @@ def test_the_slide_command_writes_tiles_too(model, tmp_path):
     assert len(table(tmp_path / "out" / "big")) == 2
 
 
+def test_tiles_that_are_left_early_leave_no_thread(model, folder):
+    with sx.open_slide(folder / "one.tif") as found:
+        for image_map in (None, Brightest()):
+            tiles = mapped_tiles(found, find_tissue_tiles(found, 32), image_map)
+            next(tiles)
+            tiles.close()
+            assert not [thread for thread in threading.enumerate() if thread.name.startswith("stainxform")]
+
+
 def test_batches_on_a_device_give_the_same_tiles(model, folder):
     pytest.importorskip("torch")
     with sx.open_slide(folder / "one.tif") as found:
-        image_map, places = slide_map(sx.load(model), found), tissue_places(found, 64)
-        tiles = list(mapped_tiles(found, places, image_map, device="cpu"))
+        image_map, locations = slide_map(sx.load(model), found), find_tissue_tiles(found, 64)
+        tiles = list(mapped_tiles(found, locations, image_map, device="cpu"))
         assert tiles
-        for tile, (y, x) in zip(tiles, places.corners, strict=True):
+        for tile, (y, x) in zip(tiles, locations.corners, strict=True):
             np.testing.assert_array_equal(tile, image_map(found.read(0, int(x), int(y), 64, 64)))
 
 
@@ -567,13 +589,13 @@ class Brightest(ImageMap):
 
 def test_tiles_are_parts_of_the_mapped_level_whatever_the_map_looks_at(folder):
     with sx.open_slide(folder / "one.tif") as found:
-        places = tissue_places(found, 50, level=1)
+        locations = find_tissue_tiles(found, 50, level=1)
         height, width = found.levels[1].shape
         whole = Brightest()(found.read(1, 0, 0, width, height))
-        tiles = list(mapped_tiles(found, places, Brightest(), threads=2))
+        tiles = list(mapped_tiles(found, locations, Brightest(), threads=2))
         assert tiles
-        np.testing.assert_array_equal(tiles, list(mapped_tiles(found, places, Brightest(), device="cpu")))
-        for tile, (y, x) in zip(tiles, places.corners, strict=True):
+        np.testing.assert_array_equal(tiles, list(mapped_tiles(found, locations, Brightest(), device="cpu")))
+        for tile, (y, x) in zip(tiles, locations.corners, strict=True):
             np.testing.assert_array_equal(tile, whole[y : y + 50, x : x + 50])
 
 

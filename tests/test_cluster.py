@@ -21,7 +21,7 @@ pytest.importorskip("imagecodecs")
 
 from slide_files import tissue, write  # noqa: E402
 
-from stainxform.pipeline import ModelFile, Pyramid, Work, plan_slides, run  # noqa: E402
+from stainxform.pipeline import ModelFile, Pyramid, Recipe, plan_slides, run  # noqa: E402
 from stainxform.pipeline import cluster as module  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:distributed.*", "ignore::Warning:tornado.*")
@@ -75,19 +75,19 @@ def test_a_bad_slide_is_an_outcome_and_complete_ones_are_kept(model, folder, tmp
 
 
 def test_a_task_holds_the_models_path_and_hash_and_not_the_model(model, folder, tmp_path):
-    work = Work(Pyramid(), ModelFile.at(model))
-    (job, *_) = plan_slides([folder], tmp_path / "out", work.product)
-    assert len(pickle.dumps((module.process, job, work))) < 2000
-    assert pickle.loads(pickle.dumps(work)) == work
+    recipe = Recipe(Pyramid(), ModelFile.at(model))
+    (job, *_) = plan_slides([folder], tmp_path / "out", recipe.output)
+    assert len(pickle.dumps((module.process, job, recipe))) < 2000
+    assert pickle.loads(pickle.dumps(recipe)) == recipe
 
 
 def test_a_worker_refuses_another_model_than_was_sent(model, folder, tmp_path, threads_cluster):
     copy = tmp_path / "model.safetensors"
     copy.write_bytes(model.read_bytes())
-    work = Work(Pyramid(), ModelFile.at(copy))
+    recipe = Recipe(Pyramid(), ModelFile.at(copy))
     copy.write_bytes(model.read_bytes() + b" ")
-    jobs = plan_slides([folder / "one.tif"], tmp_path / "out", work.product)
-    (outcome,) = run(jobs, work, scheduler=threads_cluster.scheduler_address)
+    jobs = plan_slides([folder / "one.tif"], tmp_path / "out", recipe.output)
+    (outcome,) = run(jobs, recipe, scheduler=threads_cluster.scheduler_address)
     assert "is not the one that the work was begun with" in outcome.message
 
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from stainxform._optional import require
-from stainxform.errors import MissingDependencyError
+from stainxform._optional import pick_device, require
+from stainxform.errors import MissingDependencyError, ParameterError
 
 
 def test_a_package_that_cannot_be_imported_names_its_extra():
@@ -35,3 +35,18 @@ def test_without_torchvision_the_error_names_the_extra(monkeypatch):
     monkeypatch.delitem(sys.modules, "torchvision.transforms.v2", raising=False)
     with pytest.raises(MissingDependencyError, match=r"pip install 'stainxform\[torchvision\]'"):
         importlib.import_module("stainxform.torchvision")
+
+
+def test_a_device_that_torch_does_not_have_is_one_sentence():
+    torch = pytest.importorskip("torch")
+    assert pick_device("cpu") == pick_device(torch.device("cpu")) == torch.device("cpu")
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    for device in ("quantum:7", "cuda:99"):
+        with pytest.raises(ParameterError, match=rf"torch has no device '{device}' here \(.*\); pass device='cpu'"):
+            pick_device(device)
+
+
+def test_a_device_without_torch_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingDependencyError, match=r"stainxform\[torch\]"):
+        pick_device("auto")

@@ -182,9 +182,9 @@ def test_masks_are_found_by_name(folders, tmp_path):
 
     for tile in (folders / "b").rglob("*.png"):
         mask = (read_image(tile).mean(axis=-1, keepdims=True) < 150) * np.full(3, 255, np.uint8)
-        place = tmp_path / "masks" / tile.parent.name / tile.name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_image(place, mask)
+        path = tmp_path / "masks" / tile.parent.name / tile.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, mask)
     report = tmp_path / "report.html"
     model = folders / "macenko.safetensors"
     result = run(folders, "--model", model, "-o", report, "--masks", f"b={tmp_path / 'masks'}")

@@ -11,7 +11,7 @@ import stainxform as sx
 from stainxform.cli.app import app
 from stainxform.errors import InvalidImageError, NotEnoughTissueError, ParameterError, StainXformWarning
 from stainxform.slides import SlideTiles, open_slide
-from stainxform.slides.sampling import tissue_places
+from stainxform.slides.sampling import find_tissue_tiles
 
 pytest.importorskip("tifffile")
 
@@ -31,8 +31,8 @@ def test_tiles_are_those_of_the_slide_and_hold_tissue(folder):
     tiles = SlideTiles(folder / "good" / "large.tif", per_slide=9, size=64)
     assert len(tiles) == 9
     with open_slide(folder / "good" / "large.tif") as slide:
-        places = tissue_places(slide, 64, limit=9)
-        for tile, (y, x), tissue in zip(tiles, places.corners, places.tissue, strict=True):
+        locations = find_tissue_tiles(slide, 64, limit=9)
+        for tile, (y, x), tissue in zip(tiles, locations.corners, locations.tissue, strict=True):
             np.testing.assert_array_equal(tile, slide.read(0, x, y, 64, 64))
             assert tissue >= 0.5
             assert sx.tissue_mask(tile).mean() > 0.3
@@ -57,8 +57,8 @@ def test_resolution_is_asked_for_in_micrometers(folder):
     (tile, *_) = SlideTiles(folder / "good" / "large.tif", per_slide=1, size=50, mpp=1.0)
     with open_slide(folder / "good" / "large.tif") as slide:
         assert slide.mpp == pytest.approx((0.5, 0.5))
-        places = tissue_places(slide, 50, mpp=1.0, limit=1)
-        assert (places.level, places.side) == (1, 50)
+        locations = find_tissue_tiles(slide, 50, mpp=1.0, limit=1)
+        assert (locations.level, locations.side) == (1, 50)
     finer = SlideTiles(folder / "good" / "large.tif", per_slide=1, size=50, mpp=0.75)[0]
     assert tile.shape == finer.shape == (50, 50, 3)
     with pytest.raises(ParameterError, match=r"0\.5 micrometers per pixel, no 0\.25"):

@@ -2,8 +2,6 @@ import json
 import logging
 import shutil
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from strategies import laws
 import stainxform as sx
 from stainxform.errors import MissingDependencyError, ParameterError, SlideError, UnsupportedSlideError
 from stainxform.slides import READERS, TileGrid, likely_tissue, tissue_of
+from stainxform.testing import SlideReaderTests
 
 tifffile = pytest.importorskip("tifffile")
 pytest.importorskip("imagecodecs")
@@ -49,6 +48,17 @@ def files(tmp_path_factory):
 @pytest.fixture(params=list(KINDS))
 def path(request, files):
     return files[request.param]
+
+
+class TestReaders(SlideReaderTests):
+    """Each of ours does what every reader must."""
+
+    @pytest.fixture(autouse=True)
+    def _chosen(self, reader):
+        self.name = reader
+
+    def open(self, path):
+        return sx.open_slide(path, self.name)
 
 
 def decoded(path):
@@ -158,47 +168,6 @@ def test_levels_in_sub_ifds_are_found_and_pages_of_another_image_are_not(tmp_pat
             assert_reads(slide, levels, level, (0, 0, pixels.shape[1], pixels.shape[0]))
 
 
-def test_a_region_as_a_tensor_is_the_same(reader, files):
-    torch = pytest.importorskip("torch")
-    with sx.open_slide(files["jpeg 4:4:4"], reader) as slide:
-        pixels = slide.read_tensor(1, 3, 5, 70, 40, device="cpu")
-        assert (pixels.dtype, pixels.device.type) == (torch.uint8, "cpu")
-        np.testing.assert_array_equal(pixels.numpy(), slide.read(1, 3, 5, 70, 40))
-        with pytest.raises(ParameterError, match="does not lie inside"):
-            slide.read_tensor(0, -1, 0, 10, 10)
-
-
-@pytest.mark.parametrize("device", [None, "cpu"])
-@pytest.mark.parametrize(("level", "size", "overlap"), [(0, None, 0), (1, 50, 0), (0, (70, 40), 8), (2, 500, 0)])
-def test_tiles_are_the_regions_of_their_grid_in_order(reader, files, device, level, size, overlap):
-    if device is not None:
-        pytest.importorskip("torch")
-    with sx.open_slide(files["jpeg 4:4:4"], reader) as slide:
-        grid, seen = slide.grid(level, size, overlap), []
-        for batch in slide.tiles(level, size, overlap, batch=5, device=device):
-            assert batch.level == level
-            assert 1 <= len(batch) <= 5
-            for pixels, box, index in zip(np.asarray(batch.pixels), batch.boxes, batch.indices):
-                assert tuple(box) == grid.box(*index)
-                x, y, width, height = box
-                assert pixels.shape == (grid.size[1], grid.size[0], 3)
-                np.testing.assert_array_equal(pixels[:height, :width], slide.read(level, x, y, width, height))
-                assert (pixels[height:] == 255).all()
-                assert (pixels[:, width:] == 255).all()
-                seen.append(tuple(index))
-        assert seen == grid.chosen()
-
-
-def test_tiles_of_a_mask(reader, files):
-    with sx.open_slide(files["deflate"], reader) as slide:
-        where = np.zeros((6, 7), bool)
-        where[0, 3] = where[4, 1] = True
-        indices = [tuple(index) for batch in slide.tiles(where=where) for index in batch.indices]
-        assert indices == [(0, 3), (4, 1)]
-        with pytest.raises(ParameterError, match=r"where must be a bool mask of shape \(6, 7\)"):
-            slide.tiles(where=where.T)
-
-
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40), st.integers(1, 40), st.data())
 def test_a_grid_covers_every_pixel(height, width, across, down, data):
     overlap = data.draw(st.integers(0, min(across, down) - 1))
@@ -210,24 +179,6 @@ def test_a_grid_covers_every_pixel(height, width, across, down, data):
         covered[y : y + high, x : x + wide] += 1
     assert covered.min() >= 1
     assert overlap or covered.max() == 1
-
-
-@pytest.mark.parametrize(
-    "box", [(-1, 0, 5, 5), (0, -1, 5, 5), (0, 0, 422, 5), (0, 0, 5, 334), (420, 0, 2, 1), (0, 0, 0, 5)]
-)
-def test_regions_outside_are_refused(reader, files, box):
-    with (
-        sx.open_slide(files["deflate"], reader) as slide,
-        pytest.raises(ParameterError, match=r"does not lie inside level 0 \(421 x 333\)"),
-    ):
-        slide.read(0, *box)
-
-
-def test_levels_outside_are_refused(reader, files):
-    with sx.open_slide(files["deflate"], reader) as slide:
-        for level in (-1, 3):
-            with pytest.raises(ParameterError, match="level must be between 0 and 2"):
-                slide.read(level, 0, 0, 1, 1)
 
 
 @pytest.mark.parametrize("name", ["auto", "tifffile", "cucim"])
@@ -252,7 +203,7 @@ def test_the_error_of_a_truncated_file_says_where(tmp_path):
 
 
 def damaged(files, tmp_path, kind, change, level=0, tile=9):
-    """A copy of a test file with the bytes of one tile changed; the tile's place."""
+    """A copy of a test file with the bytes of one tile changed."""
     path = shutil.copy(files[kind], tmp_path / "damaged.tif")
     with tifffile.TiffFile(path) as file:
         page = file.pages[level]
@@ -274,7 +225,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("kind", ["jpeg 4:4:4", "deflate"])
-def test_a_damaged_tile_is_an_error_with_its_place(files, tmp_path, kind, damage):
+def test_a_damaged_tile_is_an_error_with_its_position(files, tmp_path, kind, damage):
     path = damaged(files, tmp_path, kind, DAMAGE[damage])
     with sx.open_slide(path, "tifffile") as slide:
         with pytest.raises(SlideError, match=r"level 0, the tile at x=128, y=64 is damaged"):
@@ -295,7 +246,7 @@ def test_no_reader_gives_a_black_tile_silently(reader, files, tmp_path, damage):
             list(slide.tiles())
 
 
-def test_a_missing_tile_is_an_error_with_its_place(reader, tmp_path):
+def test_a_missing_tile_is_an_error_with_its_position(reader, tmp_path):
     path = write(tmp_path / "slide.tif", tissue())
     with tifffile.TiffFile(path, mode="r+") as file:
         tags = file.pages[0].tags
@@ -313,34 +264,6 @@ def test_a_black_tile_is_no_error(reader, tmp_path, kind):
     image[64:128, 128:192] = 0
     with sx.open_slide(write(tmp_path / "slide.tif", image, kind), reader) as slide:
         assert not slide.read(0, 128, 64, 64, 64).any()
-
-
-def test_many_threads_read_one_slide(reader, files):
-    expected = decoded(files["jpeg 4:4:4"])
-    places = [(7 * k % 350, 11 * k % 260) for k in range(64)]
-    with sx.open_slide(files["jpeg 4:4:4"], reader) as slide, ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda place: assert_reads(slide, expected, 0, (*place, 70, 70)), places))
-
-
-def test_iterators_are_independent_and_may_be_left(reader, files):
-    with sx.open_slide(files["deflate"], reader) as slide:
-        one, other = slide.tiles(batch=2), slide.tiles(batch=2)
-        for _ in range(3):
-            np.testing.assert_array_equal(next(one).pixels, next(other).pixels)
-        one.close()
-        assert len(next(other)) == 2
-        other.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("stainxform-tiles")]
-
-
-def test_a_closed_slide_says_so(reader, files):
-    slide = sx.open_slide(files["deflate"], reader)
-    slide.close()
-    slide.close()
-    with pytest.raises(SlideError, match="was closed"):
-        slide.read(0, 0, 0, 1, 1)
-    with pytest.raises(SlideError, match="was closed"):
-        list(slide.tiles())
 
 
 def test_files_that_are_no_slides(tmp_path):

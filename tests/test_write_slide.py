@@ -18,7 +18,7 @@ from stainxform._native import native
 from stainxform.errors import ParameterError, ResumeError, SlideBusyError, SlideError, SlideWriteError
 from stainxform.maps import IdentityMap, ImageMap, TileMap
 from stainxform.slides import PyramidOptions, tissue_of, write_slide
-from stainxform.slides.writer import write as normalize
+from stainxform.slides.writer import write as writing
 
 tifffile = pytest.importorskip("tifffile")
 pytest.importorskip("imagecodecs")
@@ -38,8 +38,8 @@ def reinhard():
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Blocks of 128 pixels, and a note after every one."""
-    monkeypatch.setattr(normalize, "BLOCK_SIDE", 128)
-    monkeypatch.setattr(normalize, "NOTE_SECONDS", 0.0)
+    monkeypatch.setattr(writing, "BLOCK_SIDE", 128)
+    monkeypatch.setattr(writing, "NOTE_SECONDS", 0.0)
 
 
 class Blur(ImageMap):
@@ -139,7 +139,7 @@ def test_tensors_on_a_device_give_the_same_bytes(tmp_path, monkeypatch, method, 
     image_map = TileMap(center, 48) if method == "squares" else center.map_for(tissue(150, 170))
     with ArraySlide(pixels) as slide:
         expected = write_slide(slide, tmp_path / "arrays.tif", image_map, LOSSLESS, background=background)
-        monkeypatch.setattr(ArraySlide, "_read_tensor", counted := Counted(ArraySlide._read_tensor))
+        monkeypatch.setattr(ArraySlide, "read_pixels_on", counted := Counted(ArraySlide.read_pixels_on))
         found = write_slide(slide, tmp_path / "tensors.tif", image_map, LOSSLESS, background=background, device="cpu")
     assert counted.devices == {"cpu"}
     assert found.levels == expected.levels
@@ -258,8 +258,8 @@ def test_resume_does_not_read_again_what_is_done(tmp_path):
     path, image, calls = tmp_path / "slide.tif", tissue(), []
     stop_at(path, image, 8)
     with ArraySlide(image) as slide:
-        read = slide._read
-        slide._read = lambda *box: calls.append(box) or read(*box)
+        read = slide.read_pixels
+        slide.read_pixels = lambda *box: calls.append(box) or read(*box)
         assert write_slide(slide, path, None, LOSSLESS, resume=True).resumed
     assert len(calls) <= 4
 
@@ -308,7 +308,7 @@ def test_a_partial_file_of_something_else_is_not_continued(tmp_path, other):
     assert written(path, image, fingerprint="one", resume=True).resumed
 
 
-def test_another_map_needs_another_fingerprint_but_a_copy_is_told_apart(tmp_path, reinhard):
+def test_another_map_needs_another_fingerprint_but_a_copy_is_distinguished(tmp_path, reinhard):
     path = tmp_path / "slide.tif"
     stop_at(path, tissue(), 5, fingerprint="slide")
     with pytest.raises(ResumeError):
@@ -357,7 +357,7 @@ def test_a_full_disk(tmp_path):
 
 @pytest.mark.parametrize("call", ["fsync", "replace", "write"])
 @pytest.mark.parametrize(("number", "message"), [(errno.ENOSPC, "there is no room"), (errno.EIO, "cannot be written")])
-def test_errors_of_the_disk_at_any_place(tmp_path, monkeypatch, call, number, message):
+def test_errors_of_the_disk_at_any_time(tmp_path, monkeypatch, call, number, message):
     path, image, calls, original = tmp_path / "slide.tif", tissue(), [], getattr(os, call)
 
     def failing(*arguments):
@@ -378,15 +378,15 @@ def test_errors_of_the_disk_at_any_place(tmp_path, monkeypatch, call, number, me
 class Damaged(ArraySlide):
     """A slide with a tile that cannot be read."""
 
-    def _read(self, level, box):
+    def read_pixels(self, level, box):
         x, y, width, height = box
         if x <= 300 < x + width and y <= 200 < y + height:
             raise SlideError(f"level {level}, the tile at x=300, y=200 is damaged")
-        return super()._read(level, box)
+        return super().read_pixels(level, box)
 
 
 def test_a_damaged_tile_ends_it_and_the_rest_is_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(normalize, "NOTE_SECONDS", 1e9)
+    monkeypatch.setattr(writing, "NOTE_SECONDS", 1e9)
     path, clean, image = tmp_path / "slide.tif", tmp_path / "clean.tif", tissue()
     with Damaged(image) as slide, pytest.raises(SlideError, match="tile at x=300, y=200 is damaged"):
         write_slide(slide, path, None, LOSSLESS, threads=3)

@@ -16,21 +16,16 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from ctypes import POINTER, Structure, byref, c_char_p, c_float, c_int32, c_int64, c_void_p
 from functools import lru_cache
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from stainxform._native.prefetch import Item, Result, prefetch
 from stainxform.errors import ParameterError
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 PIXELS_PER_THREAD = 1 << 19
 """A thread costs as much as this many pixels of the fastest kernel."""
@@ -189,13 +184,7 @@ def each_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> 
     if threads == 1:
         yield from map(alone, items)
         return
-    with ThreadPoolExecutor(threads) as pool:
-        rest = iter(items)
-        ahead = deque(pool.submit(alone, item) for item in islice(rest, 2 * threads))
-        while ahead:
-            result = ahead.popleft().result()
-            ahead.extend(pool.submit(alone, item) for item in islice(rest, 1))
-            yield result
+    yield from prefetch(alone, items, threads)
 
 
 @lru_cache(maxsize=1)

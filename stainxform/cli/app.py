@@ -15,7 +15,8 @@ from stainxform.cli.evaluate import SeveralValues, evaluate
 from stainxform.cli.fit import fit
 from stainxform.cli.info import info, methods
 from stainxform.cli.qc import qc
-from stainxform.cli.slide import slide, tiles
+from stainxform.cli.slides.slide import slide
+from stainxform.cli.slides.tiles import tiles
 from stainxform.cli.text import complain
 from stainxform.errors import StainXformError
 

@@ -18,7 +18,7 @@ from stainxform.cli import text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from stainxform.cli.batch import Outcome
+    from stainxform.cli.batch import FileOutcome
     from stainxform.io.outputs import Job
     from stainxform.modelfile import ModelState
 
@@ -64,14 +64,14 @@ def apply(
 ) -> None:
     """Normalize images: make them look like the center that the model was fitted on.
 
-    A file that cannot be read or written is reported and the others go on; the exit code is then 1.
+    A file that cannot be read or written is reported, the others are still done, and the exit code is 1.
     """
     from stainxform._native.native import available_cpus
-    from stainxform.cli.batch import MAX_WORKERS, plan
+    from stainxform.cli.batch import MAX_WORKERS, plan_images
     from stainxform.modelfile import read_model
 
     state = read_model(model)
-    planned = plan(inputs, output, "" if format is Format.keep else f".{format}")
+    planned = plan_images(inputs, output, "" if format is Format.keep else f".{format}")
     jobs = planned if force else _without_existing(planned)
     output.mkdir(parents=True, exist_ok=True)
     count = min(workers or min(available_cpus(), MAX_WORKERS), len(jobs))
@@ -97,13 +97,13 @@ def _work(
     jobs: Sequence[Job], state: ModelState, workers: int, on_blank: OnBlank, output: Path, failed_before: int
 ) -> int:
     """Do the jobs, show how they go, and sum up; the number that failed."""
-    from stainxform.cli.batch import run
+    from stainxform.cli.batch import normalize_files
 
     counts: Counter[str] = Counter()
     megapixels, start = 0.0, time.perf_counter()
     with (
         text.progress("{task.completed}/{task.total} files", "{task.fields[speed]}") as bar,
-        closing(run(jobs, state, workers, strict=on_blank is OnBlank.error)) as outcomes,
+        closing(normalize_files(jobs, state, workers, strict=on_blank is OnBlank.error)) as outcomes,
     ):
         task = bar.add_task("normalizing", total=len(jobs), speed="")
         for outcome in outcomes:
@@ -120,7 +120,7 @@ def _work(
     return counts["failed"]
 
 
-def _report(outcome: Outcome, on_blank: OnBlank, console: Console) -> None:
+def _report(outcome: FileOutcome, on_blank: OnBlank, console: Console) -> None:
     if outcome.status == "failed":
         text.complain("error", outcome.message, console)
     elif outcome.status == "blank" and on_blank is OnBlank.warn:

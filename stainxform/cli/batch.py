@@ -20,8 +20,7 @@ from typing import Literal
 from stainxform._optional import use_torch_threads
 from stainxform.errors import NotEnoughTissueError, StainXformError
 from stainxform.io.images import SUFFIXES, read_image, write_image
-from stainxform.io.outputs import Job, reason
-from stainxform.io.outputs import plan as plan_outputs
+from stainxform.io.outputs import Job, plan, reason
 from stainxform.modelfile import ModelState
 from stainxform.normalizers.base import Normalizer
 
@@ -30,7 +29,7 @@ MAX_WORKERS = 16
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FileOutcome:
     """What became of one job."""
 
     job: Job
@@ -39,12 +38,12 @@ class Outcome:
     message: str = ""
 
 
-def plan(inputs: Sequence[str], folder: Path, suffix: str = "") -> list[Job]:
+def plan_images(inputs: Sequence[str], folder: Path, suffix: str = "") -> list[Job]:
     """Decide the output file of every input, without writing anything: :func:`stainxform.io.outputs.plan` for images.
 
     ``suffix`` is that of the outputs; empty: that of the input, ``.png`` for types that are only read.
     """
-    return plan_outputs(inputs, folder, partial(_renamed, suffix=suffix))
+    return plan(inputs, folder, partial(_renamed, suffix=suffix))
 
 
 def _renamed(relative: Path, suffix: str) -> Path:
@@ -54,7 +53,9 @@ def _renamed(relative: Path, suffix: str) -> Path:
     return relative.with_name((relative.stem if known else relative.name) + (suffix or ".png"))
 
 
-def run(jobs: Sequence[Job], state: ModelState, workers: int, *, strict: bool = False) -> Generator[Outcome]:
+def normalize_files(
+    jobs: Sequence[Job], state: ModelState, workers: int, *, strict: bool = False
+) -> Generator[FileOutcome]:
     """Normalize files, in this process if ``workers`` is 1; outcomes come as they are ready.
 
     Each worker computes on one thread, so that results do not depend on their number. A file that fails is an
@@ -62,7 +63,7 @@ def run(jobs: Sequence[Job], state: ModelState, workers: int, *, strict: bool = 
 
     Parameters
     ----------
-    jobs : from :func:`plan`.
+    jobs : from :func:`plan_images`.
     state : of the model.
     workers : number of processes.
     strict : a blank tile fails instead of being written unchanged.
@@ -74,30 +75,30 @@ def run(jobs: Sequence[Job], state: ModelState, workers: int, *, strict: bool = 
     threads = use_torch_threads(1)
     try:
         for job in jobs:
-            yield process(job, normalizer, strict)
+            yield normalize_file(job, normalizer, strict)
     finally:
         use_torch_threads(threads)
 
 
-def process(job: Job, normalizer: Normalizer, strict: bool) -> Outcome:
+def normalize_file(job: Job, normalizer: Normalizer, strict: bool) -> FileOutcome:
     """Read, normalize and write one file."""
     try:
         image = read_image(job.source)
         pixels = image.shape[0] * image.shape[1]
         try:
-            outcome, result = Outcome(job, "normalized", pixels), normalizer(image, on_blank="raise")
+            outcome, result = FileOutcome(job, "normalized", pixels), normalizer(image, on_blank="raise")
         except NotEnoughTissueError as error:
             if strict:
                 raise
-            outcome, result = Outcome(job, "blank", pixels, f"{job.source}: {error}"), image
+            outcome, result = FileOutcome(job, "blank", pixels, f"{job.source}: {error}"), image
         job.target.parent.mkdir(parents=True, exist_ok=True)
         write_image(job.target, result)
         return outcome
     except Exception as error:  # one bad file must not end the work on thousands of others
-        return Outcome(job, "failed", 0, reason(job, error))
+        return FileOutcome(job, "failed", 0, reason(job, error))
 
 
-def _run_parallel(jobs: Sequence[Job], state: ModelState, workers: int, strict: bool) -> Generator[Outcome]:
+def _run_parallel(jobs: Sequence[Job], state: ModelState, workers: int, strict: bool) -> Generator[FileOutcome]:
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     done: Counter[str] = Counter()
@@ -112,7 +113,7 @@ def _run_parallel(jobs: Sequence[Job], state: ModelState, workers: int, strict: 
         except BrokenProcessPool as error:
             raise StainXformError(
                 f"a worker process died after {done.total()} of {len(jobs)} files, perhaps for lack of memory; "
-                "the written files are complete, go on with fewer --workers"
+                "the written files are complete, do the rest with fewer --workers"
             ) from error
         finally:
             stop.set()  # after Ctrl-C: files already handed to a worker, which the pool cannot take back
@@ -135,11 +136,11 @@ class _Worker:
         use_torch_threads(1)
 
     @classmethod
-    def work(cls, job: Job) -> Outcome:
+    def work(cls, job: Job) -> FileOutcome:
         with cls.busy:
             if cls.stop.is_set():
-                return Outcome(job, "failed", message=f"{job.source}: interrupted")
-            return process(job, cls.normalizer, cls.strict)
+                return FileOutcome(job, "failed", message=f"{job.source}: interrupted")
+            return normalize_file(job, cls.normalizer, cls.strict)
 
     @classmethod
     def _end_with_parent(cls) -> None:

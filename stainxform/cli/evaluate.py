@@ -133,7 +133,7 @@ def _named(option: str, entries: Sequence[str]) -> dict[str, Path]:
 
 
 def _names_of(models: Sequence[Path]) -> dict[str, Path]:
-    """Models by the name of their file, with as many folders as it takes to tell them apart."""
+    """Models by the name of their file, with as many folders as it takes to distinguish them."""
     for depth in range(1, max(len(path.resolve().parts) for path in models) + 1):
         names = ["/".join(path.resolve().with_suffix("").parts[-depth:]) for path in models]
         if len(set(names)) == len(names):
@@ -171,15 +171,15 @@ def _found(pattern: re.Pattern[str], file: Path) -> str:
 
 
 def _masks(where: Path, center: Path, tiles: list[Path]) -> list[Any]:
-    """The mask of each tile: the image at the same place below its folder, whatever its type."""
+    """The mask of each tile: the image at the same path below its folder, whatever its type."""
     from stainxform.io.images import read_image
     from stainxform.io.sources import files_of
 
-    of_place = {path.relative_to(where).with_suffix(""): path for path in files_of(where)}
+    by_name = {path.relative_to(where).with_suffix(""): path for path in files_of(where)}
     found = []
     for tile in tiles:
-        place = tile.relative_to(center).with_suffix("")
-        if place not in of_place:
-            raise ParameterError(f"{where} has no mask {place}, like the tile {tile}")
-        found.append(read_image(of_place[place]).max(axis=-1))
+        name = tile.relative_to(center).with_suffix("")
+        if name not in by_name:
+            raise ParameterError(f"{where} has no mask {name}, like the tile {tile}")
+        found.append(read_image(by_name[name]).max(axis=-1))
     return found

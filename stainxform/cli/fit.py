@@ -75,7 +75,7 @@ def fit(
     resume: Annotated[
         bool | None,
         typer.Option(
-            "--resume/--no-resume", help="Go on from the checkpoint in the work folder.", show_default="resume"
+            "--resume/--no-resume", help="Continue from the checkpoint in the work folder.", show_default="resume"
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing output.")] = False,

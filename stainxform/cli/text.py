@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
+
+
+_ARGUMENT = re.compile(r"\b(force|resume|device|reader)=(?:True\b|'([\w:]+)')")
+"""Arguments that errors of the library advise, and that are options of the commands that may end with them."""
 
 
 def out() -> Console:
@@ -40,8 +45,13 @@ def say(message: str, console: Console | None = None, style: str = "") -> None:
 
 
 def complain(kind: str, message: object, console: Console | None = None) -> None:
-    """Print ``error: ...`` or ``warning: ...`` to stderr."""
-    say(f"{kind}: {message}", console or err(), "yellow" if kind == "warning" else "red")
+    """Print ``error: ...`` or ``warning: ...`` to stderr; arguments of the library are said as options."""
+    say(f"{kind}: {_with_options(str(message))}", console or err(), "yellow" if kind == "warning" else "red")
+
+
+def _with_options(message: str) -> str:
+    """``force=True`` and ``device='cpu'`` as ``--force`` and ``--device cpu``."""
+    return _ARGUMENT.sub(lambda found: f"--{found[1]} {found[2] or ''}".rstrip(), message)
 
 
 @contextmanager

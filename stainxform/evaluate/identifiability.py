@@ -75,7 +75,7 @@ def center_identifiability(
         raise ParameterError(f"features, centers and groups must have one length, got {len(rows)} and {len(centers)}")
     names = sorted(set(centers))
     if len(names) < 2:
-        raise ParameterError("telling centers apart needs at least two of them; there is one")
+        raise ParameterError("distinguishing centers needs at least two of them; there is one")
     labels = list(range(len(rows))) if groups is None else list(groups)
     folds = _folds(list(centers), labels)
     truth = np.array([names.index(center) for center in centers])

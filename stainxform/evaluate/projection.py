@@ -29,9 +29,9 @@ def fit_projection(features: np.ndarray, name: str = "pca", seed: int = 0) -> Ca
     Raises as :func:`check_projection`; ParameterError for fewer than 3 tiles ("umap": 5).
     """
     check_projection(name)
-    least = 3 if name == "pca" else 5
-    if len(features) < least:
-        raise ParameterError(f"a map of colors needs at least {least} tiles, got {len(features)}")
+    minimum = 3 if name == "pca" else 5
+    if len(features) < minimum:
+        raise ParameterError(f"a map of colors needs at least {minimum} tiles, got {len(features)}")
     mean, spread = features.mean(0), features.std(0)
     scale = np.where(spread > 0, spread, 1)
 

@@ -49,7 +49,7 @@ class TrainingSettings(Settings):
 
     def check(self) -> None:
         """See :class:`Settings`."""
-        from stainxform.learning.device import pick_device
+        from stainxform._optional import pick_device
 
         self.check_integers(steps=1, seed=0, validate_every=1)
         if self.decay not in DECAYS:

@@ -75,7 +75,7 @@ class ColorMap(ImageMap):
 
     @property
     def halo(self) -> int:
-        """None: neighbors do not matter."""
+        """0: neighbors do not matter."""
         return 0
 
     @abstractmethod
@@ -94,7 +94,7 @@ class ColorMap(ImageMap):
 
 @dataclass(frozen=True, eq=False)
 class TileMap(ImageMap):
-    """Normalizes each square of a grid by its own statistics, as papers do that go through a slide tile by tile.
+    """Normalizes each square of a grid by its own statistics, as most papers do that go through a slide tile by tile.
 
     Neighboring squares get different maps, so seams show between them; squares with too little tissue stay as they are.
 
@@ -115,7 +115,7 @@ class TileMap(ImageMap):
 
     @property
     def halo(self) -> int:
-        """None: a square is normalized by itself."""
+        """0: a square is normalized by itself."""
         return 0
 
     @property

@@ -1,6 +1,6 @@
 """Slides on a Dask cluster: one task each. Dask only schedules; files are what workers and we share.
 
-A worker does the slide in its own process and thread. When it dies, Dask gives the task to another, which goes on with the
+A worker does the slide in its own process and thread. When it dies, Dask gives the task to another, which continues the
 partial file; the lock on that file ended with the process that held it.
 """
 
@@ -17,7 +17,8 @@ from stainxform._native.native import available_cpus
 from stainxform._optional import require
 from stainxform.errors import StainXformError
 from stainxform.io.outputs import Job
-from stainxform.pipeline.process import Outcome, Work, process
+from stainxform.pipeline.process import Outcome, process
+from stainxform.pipeline.recipe import Recipe
 
 LOCAL = "local"
 CONNECT_SECONDS = 10
@@ -25,19 +26,19 @@ CONNECT_SECONDS = 10
 
 def run_on_cluster(
     jobs: Sequence[Job],
-    work: Work,
+    recipe: Recipe,
     scheduler: str,
     *,
     strict: bool = False,
     resources: dict[str, float] | None = None,
 ) -> Generator[Outcome]:
-    """Make the product of every slide on the workers of a cluster; outcomes come as they are ready.
+    """Make the output of every slide on the workers of a cluster; outcomes come as they are ready.
 
     Parameters
     ----------
-    jobs, work, strict : see :func:`stainxform.pipeline.process.process`. Workers must reach sources, model and targets under
+    jobs, recipe, strict : see :func:`stainxform.pipeline.process.process`. Workers must reach sources, model and targets under
         the same paths.
-    scheduler : address of a scheduler, such as ``tcp://host:8786``; "local": one process for every ``work.threads`` CPUs
+    scheduler : address of a scheduler, such as ``tcp://host:8786``; "local": one process for every ``recipe.threads`` CPUs
         of this machine.
     resources : of a worker that each slide takes, such as ``{"GPU": 1}``.
 
@@ -46,10 +47,10 @@ def run_on_cluster(
     distributed = require("distributed", "dask")
     if not jobs:
         return
-    with _client(distributed, scheduler, min(len(jobs), max(1, available_cpus() // work.threads))) as client:
+    with _client(distributed, scheduler, min(len(jobs), max(1, available_cpus() // recipe.threads))) as client:
         name = f"stainxform-{secrets.token_hex(4)}"  # keys are shown and logged: no names of slides
         futures = {
-            client.submit(process, _absolute(job), work, strict=strict, key=f"{name}-{n}", resources=resources): job
+            client.submit(process, _absolute(job), recipe, strict=strict, key=f"{name}-{n}", resources=resources): job
             for n, job in enumerate(jobs)
         }
         try:

@@ -8,7 +8,7 @@ from stainxform.normalizers.base import Normalizer
 from stainxform.slides import Slide
 from stainxform.slides.sampling import SIDE, TILES, SlideTiles
 
-LEAST_SIDE = 32
+MIN_SIDE = 32
 """Smaller tiles than this are not tried."""
 
 
@@ -21,7 +21,7 @@ def slide_map(
     ----------
     normalizer : a fitted normalizer.
     slide : an open slide.
-    tiles : at most so many tissue tiles are drawn to estimate it from; memory does not depend on them.
+    tiles : no more tissue tiles than this are drawn to estimate it from; memory does not depend on them.
     size : side of these tiles in pixels; half of it, and so on, where no whole tile holds enough tissue.
     level : which level they are read from. Networks expect the resolution that they were trained on.
     seed : same seed, same tiles.
@@ -32,7 +32,7 @@ def slide_map(
         try:
             sample = SlideTiles(slide, per_slide=tiles, size=size, level=level, seed=seed)
         except NotEnoughTissueError:
-            if size < 2 * LEAST_SIDE:
+            if size < 2 * MIN_SIDE:
                 raise
             size //= 2
             continue

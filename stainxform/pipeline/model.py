@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from stainxform._optional import require
-from stainxform.errors import MissingDependencyError, ModelFileError, ParameterError
+from stainxform._optional import pick_device
+from stainxform.errors import MissingDependencyError, ModelFileError
 from stainxform.modelfile import unpack
 from stainxform.normalizers.base import Normalizer
 from stainxform.normalizers.registry import registered
@@ -63,20 +63,14 @@ def _bytes(path: Path) -> bytes:
 def resolve_device(device: str, method: str = "") -> str:
     """The device that "auto" stands for here: CUDA where torch has it, and the method or the reader use it; else the CPU.
 
-    Raises ParameterError for one that torch does not have.
+    Raises ParameterError for one that torch does not have. Where the answer is the CPU in any case, torch is not imported.
     """
     if device == "cpu" or (device == "auto" and not _uses_torch(method)):
         return "cpu"
     try:
-        torch = require("torch", "torch")
+        found = pick_device(device)
     except MissingDependencyError:
         if device == "auto":
             return "cpu"
         raise
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ParameterError(f"torch has no device {device!r} here ({str(error).splitlines()[0]})") from error
-    return device
+    return str(found) if device == "auto" else device

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stainxform.errors import ParameterError, ResumeError
-from stainxform.pipeline.product import Order, Product
+from stainxform.errors import ResumeError
+from stainxform.pipeline.output import JobContext, OutputKind
 from stainxform.slides import PyramidOptions, write_slide
-from stainxform.slides.mapped import BACKGROUNDS
+from stainxform.slides.mapped import keeps_glass
 
 STATISTICS_TILE = 512
 """Side of the tiles that are normalized by their own statistics, where that is asked for."""
@@ -19,15 +19,14 @@ SUFFIX_OF_LAYOUT = {"dual": ".ome.tif", "ome": ".ome.tif", "generic": ".tif", "s
 
 
 @dataclass(frozen=True)
-class Pyramid(Product):
+class Pyramid(OutputKind):
     """A normalized pyramid, see :func:`stainxform.slides.write_slide`."""
 
     options: PyramidOptions = PyramidOptions()
     background: str = "normalize"
 
     def __post_init__(self) -> None:
-        if self.background not in BACKGROUNDS:
-            raise ParameterError(f"background must be one of: {', '.join(BACKGROUNDS)}; got {self.background!r}")
+        keeps_glass(self.background)  # checks it
 
     @property
     def suffix(self) -> str:
@@ -38,30 +37,30 @@ class Pyramid(Product):
         """Those of the pyramid, and what is done with glass."""
         return {"product": "pyramid", **asdict(self.options), "background": self.background}
 
-    def make(self, order: Order) -> int:
+    def make(self, context: JobContext) -> int:
         """Write the pyramid."""
-        image_map = order.map_for(STATISTICS_TILE)
+        image_map = context.map_for(STATISTICS_TILE)
         try:
-            self._write(order, image_map, resume=True)
+            self._write(context, image_map, resume=True)
         except ResumeError:
-            if order.strict:
+            if context.strict:
                 raise
-            self._write(order, image_map, resume=False)
-        height, width = order.slide.levels[0].shape
+            self._write(context, image_map, resume=False)
+        height, width = context.slide.levels[0].shape
         return height * width
 
-    def _write(self, order: Order, image_map: Any, resume: bool) -> None:
+    def _write(self, context: JobContext, image_map: Any, resume: bool) -> None:
         write_slide(
-            order.slide,
-            order.target,
+            context.slide,
+            context.target,
             image_map,
             self.options,
             background=self.background,
-            threads=order.threads,
-            device=order.device,
+            threads=context.threads,
+            device=context.device,
             resume=resume,
-            fingerprint=order.fingerprint,
-            progress=order.progress,
+            fingerprint=context.fingerprint,
+            progress=context.progress,
         )
 
     def files(self, target: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What a product was made of, as a JSON file beside it: hashes, settings and versions, no names unless asked for."""
+"""What an output was made of, as a JSON file beside it: hashes, settings and versions, no names unless asked for."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PACKAGES = ("numpy", "tifffile", "imagecodecs", "openslide-python", "cucim-cu12"
 
 
 def path_of(target: Path) -> Path:
-    """Where the record of a product is."""
+    """Where the record of an output is."""
     return target.with_name(target.name + ".json")
 
 
 def fingerprint_of(facts: dict[str, Any]) -> str:
-    """SHA-256 of what decides a product: its source, model, settings and version."""
+    """SHA-256 of what decides an output: its source, model, settings and version."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -37,12 +37,12 @@ def versions() -> dict[str, str]:
 
 
 def write(target: Path, record: dict[str, Any]) -> None:
-    """Write the record of a product, atomically."""
+    """Write the record of an output, atomically."""
     atomic_write(path_of(target), (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
 
 
 def read(target: Path) -> dict[str, Any] | None:
-    """The record of a product; None if there is none. StainXformError if the file beside the product is no record."""
+    """The record of an output; None if there is none. StainXformError if the file beside the output is no record."""
     path = path_of(target)
     try:
         found = json.loads(path.read_bytes())

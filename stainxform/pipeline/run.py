@@ -11,9 +11,10 @@ from stainxform.errors import ParameterError
 from stainxform.io.outputs import Job, plan
 from stainxform.pipeline import record
 from stainxform.pipeline.model import ModelFile
-from stainxform.pipeline.process import Outcome, Work, process
-from stainxform.pipeline.product import Product
+from stainxform.pipeline.output import OutputKind
+from stainxform.pipeline.process import Outcome, process
 from stainxform.pipeline.pyramid import Pyramid
+from stainxform.pipeline.recipe import Recipe
 from stainxform.slides import SUFFIXES, PyramidOptions
 from stainxform.slides.files import first_of_series
 
@@ -64,7 +65,7 @@ def normalize_slides(
     Returns
     -------
     what became of each slide; one that failed says why, and does not keep the others from being done. Interrupted work
-    is gone on with, by default too: the files are the same as if it had not been.
+    is continued, by default too: the files are the same as if it had not been interrupted.
 
     Raises
     ------
@@ -72,27 +73,29 @@ def normalize_slides(
         argument that makes no sense. ModelFileError: no model. Nothing has been written then.
     """
     chosen = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    product = Pyramid(options or PyramidOptions(), background)
-    work = Work(product, ModelFile.at(model), statistics, reader, device, threads, names)
-    jobs = plan_slides(chosen, Path(output), product, shard)
-    outcomes = run(jobs, work, resume=resume, force=force, scheduler=scheduler, resources=resources, progress=progress)
+    kind = Pyramid(options or PyramidOptions(), background)
+    recipe = Recipe(kind, ModelFile.at(model), statistics, reader, device, threads, names)
+    jobs = plan_slides(chosen, Path(output), kind, shard)
+    outcomes = run(
+        jobs, recipe, resume=resume, force=force, scheduler=scheduler, resources=resources, progress=progress
+    )
     return list(outcomes)
 
 
-def plan_slides(inputs: Sequence[str | Path], folder: Path, product: Product, shard: str = "1/1") -> list[Job]:
+def plan_slides(inputs: Sequence[str | Path], folder: Path, kind: OutputKind, shard: str = "1/1") -> list[Job]:
     """The slides among the inputs, in order of their outputs; see :func:`stainxform.io.outputs.plan`.
 
     A DICOM slide of several files is one. ``shard`` "i/n": every n-th, beginning with the i-th.
     """
     number, count = _shard(shard)
-    jobs = plan(inputs, folder, partial(_renamed, suffix=product.suffix), SUFFIXES)
+    jobs = plan(inputs, folder, partial(_renamed, suffix=kind.suffix), SUFFIXES)
     kept = set(first_of_series(job.source for job in jobs))
     return sorted((job for job in jobs if job.source in kept), key=lambda job: str(job.target))[number - 1 :: count]
 
 
 def run(
     jobs: Sequence[Job],
-    work: Work,
+    recipe: Recipe,
     *,
     resume: bool = False,
     force: bool = False,
@@ -100,16 +103,16 @@ def run(
     resources: dict[str, float] | None = None,
     progress: JobProgress | None = None,
 ) -> Generator[Outcome]:
-    """Make the product of every slide; outcomes come as they are ready. See :func:`normalize_slides`."""
+    """Make the output of every slide; outcomes come as they are ready. See :func:`normalize_slides`."""
     if resume and force:
         raise ParameterError("resume keeps complete outputs, force makes them again: give one of them")
     if resources and not scheduler:
         raise ParameterError("resources are those of Dask workers: give a scheduler, too")
     if not scheduler:
-        work.device_here()
+        recipe.device_here()
     todo = []
     for job in jobs:
-        existing = None if resume else _existing(job, work.product, force)
+        existing = None if resume else _existing(job, recipe.output, force)
         if existing:
             yield existing
         else:
@@ -117,22 +120,24 @@ def run(
     if scheduler:
         from stainxform.pipeline.cluster import run_on_cluster
 
-        yield from run_on_cluster(todo, work, scheduler, strict=resume, resources=resources)
+        yield from run_on_cluster(todo, recipe, scheduler, strict=resume, resources=resources)
         return
     for job in todo:
         told = partial(progress, job) if progress else None
-        yield process(job, work, strict=resume, progress=told)
+        yield process(job, recipe, strict=resume, progress=told)
 
 
-def _existing(job: Job, product: Product, force: bool) -> Outcome | None:
+def _existing(job: Job, kind: OutputKind, force: bool) -> Outcome | None:
     """The failure that an existing output is; with ``force`` it is removed."""
-    if not product.files(job.target):
+    if not kind.files(job.target):
         return None
     if not force:
         return Outcome(
-            job, "failed", message=f"{job.target} exists; pass --resume to keep what is complete, --force to replace it"
+            job,
+            "failed",
+            message=f"{job.target} exists; pass resume=True to keep what is complete, force=True to replace it",
         )
-    product.remove(job.target)
+    kind.remove(job.target)
     record.path_of(job.target).unlink(missing_ok=True)
     return None
 

@@ -64,7 +64,7 @@ def report_html(
     evaluation : from :func:`stainxform.evaluate.evaluate_centers`.
     centers, normalizers : what was evaluated, for the pictures.
     title : heading of the page.
-    panels : tiles that are shown for each normalizer, at most: half of them those whose structure changed most, the
+    panels : the largest number of tiles shown for each normalizer: half of them those whose structure changed most, the
         others from all centers in turn.
 
     Raises
@@ -148,7 +148,7 @@ def _chosen(worst_first: Sequence[Tile], count: int) -> list[Tile]:
 
 
 def _spread(length: int, count: int) -> list[int]:
-    return sorted({round(place) for place in np.linspace(0, length - 1, min(count, length))})
+    return sorted({round(position) for position in np.linspace(0, length - 1, min(count, length))})
 
 
 def picture(tile: np.ndarray) -> str:

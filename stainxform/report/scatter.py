@@ -42,11 +42,11 @@ def scatter(
     limits : from :func:`limits_of`.
     """
     low, high = limits
-    places = _MARGIN + (points - low) / (high - low) * (SIDE - 2 * _MARGIN)
-    places[:, 1] = SIDE - places[:, 1]
+    positions = _MARGIN + (points - low) / (high - low) * (SIDE - 2 * _MARGIN)
+    positions[:, 1] = SIDE - positions[:, 1]
     marks = "".join(
         f'<g fill="{color_of(center)}"><title>{escape(name)}</title>{_mark(_MARKS[center % len(_MARKS)], x, y)}</g>'
-        for (x, y), center, name in zip(places.tolist(), centers, names)
+        for (x, y), center, name in zip(positions.tolist(), centers, names)
     )
     return f'<svg class="scatter" viewBox="0 0 {SIDE} {SIDE}" role="img" aria-label="map of colors">{marks}</svg>'
 

@@ -3,7 +3,7 @@
 from stainxform.slides.base import Level, Slide, TileBatch
 from stainxform.slides.files import SUFFIXES
 from stainxform.slides.grid import TileGrid
-from stainxform.slides.readers.registry import READERS, open_slide
+from stainxform.slides.readers.registry import READERS, open_slide, register_reader
 from stainxform.slides.sampling import SlideTiles
 from stainxform.slides.tissue import TissueGrid, TissueMask, likely_tissue, tissue_of
 from stainxform.slides.writer.options import PyramidOptions
@@ -23,6 +23,7 @@ __all__ = [
     "WrittenSlide",
     "likely_tissue",
     "open_slide",
+    "register_reader",
     "tissue_of",
     "write_slide",
 ]

@@ -5,26 +5,25 @@ from __future__ import annotations
 import operator
 import threading
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stainxform._optional import require
+from stainxform._native.prefetch import prefetch
+from stainxform._optional import pick_device, require
 from stainxform.errors import ParameterError, SlideError
 from stainxform.slides.grid import TileGrid
-
-Box = tuple[int, int, int, int]
-"""(x, y, width, height) in pixels of a level."""
+from stainxform.tiling import Box
 
 THREADS = 2
 """Threads of one iterator of tiles, unless it is told."""
+
+TILE_THREADS = "stainxform-tiles"
+"""How the names of these threads begin."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,14 @@ class TileBatch:
 class Slide(ABC):
     """An open whole slide. Close it, or use it in a ``with`` statement. Any thread may read.
 
+    A reader derives from it: ``__init__(path)`` opens the file and passes on what it says about itself, ``read_pixels``
+    decodes a region, ``close_file`` closes it. A file of another kind is an UnsupportedSlideError, a damaged one a
+    SlideError. :func:`register_reader` makes it known, :class:`stainxform.testing.SlideReaderTests` tests it.
+
     Attributes
     ----------
-    reader : name of the package that reads the pixels.
+    reader : name of the reader.
+    suffixes : file types, lower case, for which "auto" tries a registered reader before the built-in ones.
     levels : the resolutions, the finest first.
     mpp : micrometers of a pixel of level 0 along (x, y), None if the file does not say, or says what no microscope
         has (below 0.01 or above 200: a screen's 72 or 96 dots per inch).
@@ -72,6 +76,7 @@ class Slide(ABC):
     """
 
     reader: str
+    suffixes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -98,21 +103,21 @@ class Slide(ABC):
         damaged, or a slide that is closed.
         """
         box = self._check_box(level, (x, y, width, height))
-        with self._in_use():
-            return self._read(operator.index(level), box)
+        with self.in_use():
+            return self.read_pixels(operator.index(level), box)
 
     def read_tensor(self, level: int, x: int, y: int, width: int, height: int, *, device: Any = "auto") -> Any:
         """The same as a torch tensor, uint8 ``(height, width, 3)``, on a device; decoded there if the reader can.
 
         ``device``: a torch device; "auto": CUDA where torch has it, else the CPU.
         """
-        box, where = self._check_box(level, (x, y, width, height)), as_device(device)
-        with self._in_use():
-            return self._read_tensor(operator.index(level), box, where)
+        box, where = self._check_box(level, (x, y, width, height)), pick_device(device)
+        with self.in_use():
+            return self.read_pixels_on(operator.index(level), box, where)
 
     def grid(self, level: int = 0, size: int | tuple[int, int] | None = None, overlap: int = 0) -> TileGrid:
         """Tiles of ``size`` (side, or width and height) of a level; default: the grid that the file is stored in."""
-        found = self._level(level)
+        found = self.check_level(level)
         sides = found.tile if size is None else (size, size) if isinstance(size, int) else size
         return TileGrid(level, found.shape, sides, overlap)
 
@@ -126,7 +131,7 @@ class Slide(ABC):
         batch: int = 16,
         threads: int = THREADS,
         device: Any = None,
-    ) -> Iterator[TileBatch]:
+    ) -> Generator[TileBatch, None, None]:
         """Tiles of a level in the order of their grid, in batches; the next batches are read meanwhile.
 
         Parameters
@@ -138,41 +143,60 @@ class Slide(ABC):
         device : a torch device, to have the pixels as tensors there; "auto": CUDA where torch has it, else the CPU.
             Default: numpy arrays.
 
-        Raises SlideError, while iterating, that names the level and place of the first tile that cannot be read.
+        Raises SlideError, while iterating, that names the level and position of the first tile that cannot be read.
         """
         grid = self.grid(level, size, overlap)
         if batch < 1 or threads < 1:
             raise ParameterError(f"batch and threads must be at least 1, got {batch} and {threads}")
         chosen = grid.chosen(where)
         groups = [chosen[start : start + batch] for start in range(0, len(chosen), batch)]
-        return self._batches(grid, groups, threads, as_device(device))
+        return self.read_batches(grid, groups, threads, None if device is None else pick_device(device))
 
-    def _batches(
-        self, grid: TileGrid, groups: list[list[tuple[int, int]]], threads: int, device: Any
-    ) -> Iterator[TileBatch]:
-        def submit(group: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], list[Future[np.ndarray]]]:
-            return group, [pool.submit(self.read, grid.level, *grid.box(*index)) for index in group]
+    # ---- what a reader does ----------------------------------------------------------------------------------------
 
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="stainxform-tiles")
-        try:
-            rest = iter(groups)
-            ahead = deque(submit(group) for group in islice(rest, 2))
-            while ahead:
-                group, futures = ahead.popleft()
-                width, height = grid.size
+    @abstractmethod
+    def read_pixels(self, level: int, box: Box) -> np.ndarray:
+        """Pixels of a region, a new array of uint8 ``(height, width, 3)``; called by several threads at a time.
+
+        ``box`` is (x, y, width, height) in pixels of the level and lies inside it: ``read`` has checked it.
+
+        Raises SlideError for a tile that is missing or damaged; the message names level and position.
+        """
+
+    @abstractmethod
+    def close_file(self) -> None:
+        """Close the file; called once, when no read is under way."""
+
+    def read_pixels_on(self, level: int, box: Box, device: Any) -> Any:
+        """The same region as a tensor on a torch device; for readers that decode there."""
+        return _tensor(self.read_pixels(level, box), device)
+
+    def read_batches(
+        self, grid: TileGrid, groups: Sequence[list[tuple[int, int]]], threads: int, device: Any
+    ) -> Generator[TileBatch, None, None]:
+        """A batch for each group of (row, column); for readers that decode many tiles at a time, within ``in_use()``."""
+        count = 2 * max(map(len, groups), default=1)  # tiles of the next two batches
+        boxes = (grid.box(*index) for group in groups for index in group)
+        width, height = grid.size
+        with closing(prefetch(lambda box: self.read(grid.level, *box), boxes, threads, count, TILE_THREADS)) as tiles:
+            for group in groups:
                 pixels = np.full((len(group), height, width, 3), 255, np.uint8)
-                for place, future in zip(pixels, futures):
-                    tile = future.result()
-                    place[: tile.shape[0], : tile.shape[1]] = tile
-                ahead.extend(submit(following) for following in islice(rest, 1))
+                for padded in pixels:
+                    tile = next(tiles)
+                    padded[: tile.shape[0], : tile.shape[1]] = tile
                 yield batch_of(grid, group, pixels if device is None else _tensor(pixels, device))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
     def encoded_bytes(self, level: int = 0) -> np.ndarray | None:
         """Bytes that each stored tile of a level takes, int64 ``(rows, columns)``; None if the reader cannot tell."""
-        self._level(level)
+        self.check_level(level)
         return None
+
+    @classmethod
+    def tried_by_auto(cls) -> bool:
+        """Whether reader "auto" tries this reader on this machine."""
+        return True
+
+    # ---- what all share --------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Close the file, once reads under way have ended; closing again does nothing."""
@@ -181,37 +205,16 @@ class Slide(ABC):
                 return
             self._closed = True
             self._free.wait_for(lambda: not self._users)
-        self._close()
+        self.close_file()
 
     @contextmanager
     def opened(self) -> Iterator[Slide]:
         """The slide itself; it stays open after the block. What can be opened when needed has the same method."""
         yield self
 
-    def __enter__(self) -> Slide:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        height, width = self.levels[0].shape
-        return f"<Slide {width} x {height}, {len(self.levels)} levels, read by {self.reader}>"
-
-    @abstractmethod
-    def _read(self, level: int, box: Box) -> np.ndarray:
-        """Pixels of a box that lies inside the level; called by several threads."""
-
-    def _read_tensor(self, level: int, box: Box, device: Any) -> Any:
-        """The same on a torch device."""
-        return _tensor(self._read(level, box), device)
-
-    @abstractmethod
-    def _close(self) -> None:
-        """Let go of the file; no read is under way."""
-
     @contextmanager
-    def _in_use(self) -> Iterator[None]:
+    def in_use(self) -> Iterator[None]:
+        """A block during which the file is not closed; SlideError if it is closed already."""
         with self._free:
             if self._closed:
                 raise SlideError(f"{self.path} was closed; open it again to read from it")
@@ -223,13 +226,24 @@ class Slide(ABC):
                 self._users -= 1
                 self._free.notify_all()
 
-    def _level(self, level: int) -> Level:
+    def check_level(self, level: int) -> Level:
+        """The level of that number; ParameterError if there is none."""
         if not 0 <= operator.index(level) < len(self.levels):
             raise ParameterError(f"level must be between 0 and {len(self.levels) - 1}, got {level}")
         return self.levels[level]
 
+    def __enter__(self) -> Slide:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        height, width = self.levels[0].shape
+        return f"<Slide {width} x {height}, {len(self.levels)} levels, read by {self.reader}>"
+
     def _check_box(self, level: int, box: Box) -> Box:
-        rows, columns = self._level(level).shape
+        rows, columns = self.check_level(level).shape
         x, y, width, height = (operator.index(value) for value in box)
         if width < 1 or height < 1 or x < 0 or y < 0 or x + width > columns or y + height > rows:
             raise ParameterError(
@@ -242,16 +256,6 @@ def batch_of(grid: TileGrid, group: list[tuple[int, int]], pixels: Any) -> TileB
     """A batch of the tiles of a grid with these indices."""
     boxes = np.array([grid.box(*index) for index in group], np.int64)
     return TileBatch(grid.level, pixels, boxes, np.array(group, np.int64))
-
-
-def as_device(device: Any) -> Any:
-    """A torch device; "auto": CUDA where torch has it, else the CPU. None stays None."""
-    if device is None:
-        return None
-    torch = require("torch", "torch")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
 
 
 def _tensor(pixels: np.ndarray, device: Any) -> Any:

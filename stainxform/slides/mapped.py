@@ -9,12 +9,20 @@ import numpy as np
 from stainxform.errors import ParameterError
 from stainxform.image.tissue import MIN_TISSUE
 from stainxform.maps import ImageMap
-from stainxform.slides.base import Box, Slide
+from stainxform.slides.base import Slide
 from stainxform.slides.grid import TileGrid
 from stainxform.slides.tissue import tissue_of
-from stainxform.tiling import surroundings
+from stainxform.tiling import Box, surroundings
 
 BACKGROUNDS = ("normalize", "keep")
+"""What becomes of tiles without tissue."""
+
+
+def keeps_glass(background: str) -> bool:
+    """Whether tiles without tissue keep their pixels; ParameterError for what is none of BACKGROUNDS."""
+    if background not in BACKGROUNDS:
+        raise ParameterError(f"background must be one of: {', '.join(BACKGROUNDS)}; got {background!r}")
+    return background == "keep"
 
 
 class MappedSlide:
@@ -24,32 +32,30 @@ class MappedSlide:
     ----------
     slide : the source.
     image_map : the map of the whole slide, or None.
-    background : "normalize", or "keep": tiles with less than a hundredth of tissue keep their pixels.
+    keep_glass : tiles with less than a hundredth of tissue keep their pixels.
     tile : side of those tiles.
     device : a torch device, to have pixels mapped there, as tensors; None: as numpy arrays.
 
     Raises ParameterError for a map that needs the whole image at once.
     """
 
-    def __init__(self, slide: Slide, image_map: ImageMap | None, background: str, tile: int, device: Any = None):
-        if background not in BACKGROUNDS:
-            raise ParameterError(f"background must be one of: {', '.join(BACKGROUNDS)}; got {background!r}")
+    def __init__(self, slide: Slide, image_map: ImageMap | None, keep_glass: bool, tile: int, device: Any = None):
         self._slide, self._map, self._device = slide, image_map, device
         self._grid = slide.grid(0, tile)
         self._shape = slide.levels[0].shape
-        self._kept: np.ndarray | None = None
+        self._is_glass: np.ndarray | None = None
         if image_map is not None:
             surroundings(image_map, self._grid.box(0, 0), self._shape)
-            if background == "keep":
-                self._kept = tissue_of(slide).on(self._grid).fraction < MIN_TISSUE
+            if keep_glass:
+                self._is_glass = tissue_of(slide).on(self._grid).fraction < MIN_TISSUE
 
     def read(self, box: Box) -> np.ndarray:
         """Mapped pixels of a region, uint8 ``(height, width, 3)``. Raises SlideError for a tile that cannot be read."""
         if self._map is None:
             return self._slide.read(0, *box)
-        if self._kept is None:
+        if self._is_glass is None:
             return self._mapped(self._map, box)
-        kept = [index for index in _overlapping(self._grid, box) if self._kept[index]]
+        kept = [index for index in _overlapping(self._grid, box) if self._is_glass[index]]
         if len(kept) == len(_overlapping(self._grid, box)):
             return self._slide.read(0, *box)
         pixels = self._mapped(self._map, box)

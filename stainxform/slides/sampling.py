@@ -26,8 +26,11 @@ TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
-class Places:
-    """Tiles of a level: int64 ``(N, 2)`` y and x there, fractions of tissue ``(N,)``, and the same as a mask of its grid."""
+class TileLocations:
+    """Where some tiles of a level are: their ``corners``, int64 ``(N, 2)``, y and x in its pixels.
+
+    ``tissue`` is float64 ``(N,)``, the fraction of each; ``where`` the same tiles as a mask of the level's grid.
+    """
 
     level: int
     side: int
@@ -47,7 +50,7 @@ class Places:
 
 
 def check_sampling(size: int, limit: int | None, mpp: float | None, level: int | None, min_tissue: float) -> None:
-    """Raise ParameterError for values of :func:`tissue_places` that make no sense on any slide."""
+    """Raise ParameterError for values of :func:`find_tissue_tiles` that make no sense on any slide."""
     if size < 1 or (limit is not None and limit < 1):
         raise ParameterError(f"the size and the number of tiles must be at least 1, got {size} and {limit}")
     if mpp is not None and level is not None:
@@ -58,7 +61,7 @@ def check_sampling(size: int, limit: int | None, mpp: float | None, level: int |
         raise ParameterError(f"min_tissue must be between 0 and 1, got {min_tissue}")
 
 
-def tissue_places(
+def find_tissue_tiles(
     slide: Slide,
     size: int,
     *,
@@ -67,7 +70,7 @@ def tissue_places(
     min_tissue: float = 0.5,
     limit: int | None = None,
     seed: int = 0,
-) -> Places:
+) -> TileLocations:
     """Where whole tiles with tissue lie, row by row.
 
     Parameters
@@ -75,13 +78,13 @@ def tissue_places(
     size : side of a tile in pixels.
     mpp : micrometers per pixel of the tiles; they are read from the next finer level.
     level : take the pixels of this level instead; default, without ``mpp``: level 0.
-    min_tissue : least fraction of tissue, 0..1.
-    limit : at most so many, drawn at random.
+    min_tissue : smallest fraction of tissue, 0..1.
+    limit : no more than this, drawn at random.
     seed : of the draw.
 
     Raises
     ------
-    NotEnoughTissueError : no place holds enough tissue.
+    NotEnoughTissueError : no tile holds enough tissue.
     ParameterError : the slide has no such level, or does not say its micrometers per pixel.
     """
     level, side = _level_and_side(slide, size, mpp, level)
@@ -100,7 +103,7 @@ def tissue_places(
         drawn = np.random.default_rng(seed).choice(len(found), limit, replace=False)
         where[tuple(np.delete(found, drawn, axis=0).T)] = False
         found = np.argwhere(where)
-    return Places(level, side, found * side, tissue.fraction[tuple(found.T)], where)
+    return TileLocations(level, side, found * side, tissue.fraction[tuple(found.T)], where)
 
 
 def _level_and_side(slide: Slide, size: int, mpp: float | None, level: int | None) -> tuple[int, int]:
@@ -133,16 +136,16 @@ class SlideTiles(Sequence[np.ndarray]):
     """Tissue tiles of slides, as many of each as it has, up to ``per_slide``; read when they are asked for.
 
     ``fit_center`` and ``fit`` take it like any Dataset. Which tiles are drawn depends on the seed and on each slide alone.
-    Only places are held in memory, and 32 slides open; it can be pickled if the slides were given as files.
+    Only locations are held in memory, and 32 slides open; it can be pickled if the slides were given as files.
 
     Parameters
     ----------
     slides : a folder (searched for slides), a glob pattern, a file, an open Slide, or any of these in a list.
-    per_slide : at most so many of each slide.
+    per_slide : no more than this of each slide.
     size : side of a tile in pixels.
     mpp : micrometers per pixel of the tiles, read from the next finer level and reduced by means over areas.
     level : take the pixels of this level instead; default, without ``mpp``: level 0.
-    min_tissue : least fraction of tissue of a tile, 0..1. Where no tile of a slide has it, a fifth of it will do.
+    min_tissue : smallest fraction of tissue of a tile, 0..1. Where no tile of a slide has it, a fifth of it will do.
     seed : same seed, same tiles.
     reader : as in :func:`stainxform.open_slide`.
 
@@ -168,17 +171,17 @@ class SlideTiles(Sequence[np.ndarray]):
         check_sampling(size, per_slide, mpp, level, min_tissue)
         self.size = size
         self.slides: list[Slide | WholeSlide] = []
-        self._places: list[tuple[int, int, int, int, int]] = []
+        self._locations: list[tuple[int, int, int, int, int]] = []
         empty: list[NotEnoughTissueError] = []
         for found in _slides_of(slides, reader):
             try:
-                places = _enough(found, size, mpp, level, min_tissue, per_slide, seed)
+                tiles = _enough(found, size, mpp, level, min_tissue, per_slide, seed)
             except NotEnoughTissueError as error:
                 empty.append(NotEnoughTissueError(f"{found.path}: {error}"))
                 continue
             number = len(self.slides)
             self.slides.append(found)
-            self._places += [(number, places.level, int(x), int(y), places.side) for y, x in places.corners]
+            self._locations += [(number, tiles.level, int(x), int(y), tiles.side) for y, x in tiles.corners]
         if not self.slides:
             raise empty[0]
         for problem in empty:
@@ -186,20 +189,20 @@ class SlideTiles(Sequence[np.ndarray]):
 
     def __len__(self) -> int:
         """Number of tiles."""
-        return len(self._places)
+        return len(self._locations)
 
     def __getitem__(self, index: Any) -> Any:
         """A tile as uint8 ``(size, size, 3)``; a slice gives a list."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        number, level, x, y, side = self._places[index]
+        number, level, x, y, side = self._locations[index]
         with self.slides[number].opened() as slide:
             return resized(slide.read(level, x, y, side, side), self.size)
 
     @property
     def slide_of(self) -> list[int]:
         """Number of the slide that each tile is from, counted over those with tissue: groups for an evaluation."""
-        return [place[0] for place in self._places]
+        return [number for number, *_ in self._locations]
 
 
 def _enough(
@@ -210,13 +213,13 @@ def _enough(
     min_tissue: float,
     limit: int,
     seed: int,
-) -> Places:
+) -> TileLocations:
     with found.opened() as slide:
         options: dict[str, Any] = {"mpp": mpp, "level": level, "limit": limit, "seed": seed}
         try:
-            return tissue_places(slide, size, min_tissue=min_tissue, **options)
+            return find_tissue_tiles(slide, size, min_tissue=min_tissue, **options)
         except NotEnoughTissueError:
-            return tissue_places(slide, size, min_tissue=min_tissue / 5, **options)
+            return find_tissue_tiles(slide, size, min_tissue=min_tissue / 5, **options)
 
 
 def _slides_of(slides: Any, reader: str) -> Iterable[Slide | WholeSlide]:

@@ -16,10 +16,10 @@ from stainxform.slides.base import Slide
 from stainxform.slides.grid import TileGrid
 
 MASK_SIDE = 2048
-"""A mask has at most so many pixels along a side."""
+"""A mask has no more pixels than this along a side."""
 
 TISSUE_BYTES = 0.06
-"""Bytes per pixel that a JPEG tile with tissue takes at least; 98 % of such tiles of a test slide do (quality 85)."""
+"""Bytes per pixel that a JPEG tile with tissue takes or more; 98 % of such tiles of a test slide do (quality 85)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class TissueMask:
         edges = []
         for axis, start, side in ((0, boxes[:, 1], boxes[:, 3]), (1, boxes[:, 0], boxes[:, 2])):
             factor, count = scale[axis] / self.pitch[axis], self.fraction.shape[axis]
-            edges.append([np.clip(place * factor, 0, count) for place in (start, start + side)])
+            edges.append([np.clip(edge * factor, 0, count) for edge in (start, start + side)])
         (top, bottom), (left, right) = edges
         area = (bottom - top) * (right - left)
         inside = _at(total, bottom, right) - _at(total, top, right) - _at(total, bottom, left) + _at(total, top, left)
@@ -73,7 +73,7 @@ class TissueGrid:
     shape: tuple[int, int]
 
     def where(self, min_tissue: float = 0.5) -> np.ndarray:
-        """Tiles with at least so much tissue, bool ``(rows, columns)``: what ``Slide.tiles(where=...)`` takes."""
+        """Tiles with this much tissue or more, bool ``(rows, columns)``: what ``Slide.tiles(where=...)`` takes."""
         if not 0 <= min_tissue <= 1:
             raise ParameterError(f"min_tissue must be between 0 and 1, got {min_tissue}")
         return self.fraction >= min_tissue
@@ -158,7 +158,7 @@ def _block_means(values: np.ndarray, block: int) -> np.ndarray:
 
 def _at(total: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
     """A summed-area table between its entries, bilinearly: exact where each mask pixel is uniform."""
-    above, left = (np.minimum(place.astype(int), size - 2) for place, size in zip((row, column), total.shape))
+    above, left = (np.minimum(position.astype(int), size - 2) for position, size in zip((row, column), total.shape))
     down, across = row - above, column - left
     upper = total[above, left] * (1 - across) + total[above, left + 1] * across
     lower = total[above + 1, left] * (1 - across) + total[above + 1, left + 1] * across

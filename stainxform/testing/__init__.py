@@ -1,4 +1,4 @@
-"""Property-based testing of transforms: strategies of H&E-like images, faults of real tiles, and ready-made laws.
+"""Testing of transforms and slide readers: strategies of H&E-like images, faults of real tiles, and ready-made tests.
 
 >>> from stainxform.testing import check_transform
 >>> check_transform(MyTransform())  # doctest: +SKIP
@@ -34,6 +34,7 @@ from stainxform.testing.images import (  # noqa: E402
 )
 from stainxform.testing.laws import LAWS, Case, TransformLaws, check_law, check_transform  # noqa: E402
 from stainxform.testing.normalizers import NormalizerTests  # noqa: E402
+from stainxform.testing.readers import SlideReaderTests  # noqa: E402
 from stainxform.testing.slides import KINDS, Kind, pyramid, write_slide  # noqa: E402
 from stainxform.testing.strategies import (  # noqa: E402
     SmallSlide,
@@ -57,6 +58,7 @@ __all__ = [
     "Case",
     "Kind",
     "NormalizerTests",
+    "SlideReaderTests",
     "SmallSlide",
     "Stored",
     "TransformLaws",

@@ -40,7 +40,7 @@ def demo(
     files = Files(output)
     text.show_facts([("side by side", files.picture), ("model", files.model)])
     text.say("")
-    text.say("Go on with:", style="bold")
+    text.say("Continue with:", style="bold")
     longer = ("--steps", "4000") if len(scores) > len(METHODS) else ("--method", "macenko")
     for command in (
         ("info", files.model),

@@ -107,7 +107,7 @@ def run_demo(
     if tiles < 1 or size < 32:
         raise ParameterError(f"the demo needs at least 1 tile of 32 px, got {tiles} of {size} px")
     if files.folder.exists() and not force and (not files.folder.is_dir() or any(files.folder.iterdir())):
-        raise ParameterError(f"{files.folder} exists and is not empty; pass --force to write into it")
+        raise ParameterError(f"{files.folder} exists and is not empty; pass force=True to write into it")
     tell(f"painting {tiles} tiles of our center, and other tissue as another center shows it")
     other, truth = _paint(files, tiles, size)
     scores, columns = [_score("no normalization", other, truth)], [("Other center", other)]

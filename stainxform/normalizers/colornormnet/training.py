@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stainxform._optional import pick_device
 from stainxform.color import CIELab
 from stainxform.image.tissue import tissue_planes
 from stainxform.learning import data
-from stainxform.learning.device import pick_device
 from stainxform.learning.loop import train
 from stainxform.normalizers.colornormnet.network import ColorNormNetwork
 from stainxform.normalizers.colornormnet.settings import MIN_CROP, ColorNormNetSettings

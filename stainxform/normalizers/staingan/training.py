@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stainxform._optional import pick_device
 from stainxform.learning import data
-from stainxform.learning.device import pick_device
 from stainxform.learning.loop import autocast, train
 from stainxform.normalizers.staingan.network import STRIDE, CycleGAN, Generator, ImagePool
 from stainxform.normalizers.staingan.settings import MIN_CROP, StainGANSettings

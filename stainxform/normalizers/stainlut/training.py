@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stainxform._optional import pick_device
 from stainxform.learning import data
-from stainxform.learning.device import pick_device
 from stainxform.learning.loop import autocast, train
 from stainxform.normalizers.stainlut.network import StainLUTNet, gray_levels, regularization
 from stainxform.normalizers.stainlut.settings import MIN_CROP, StainLUTSettings

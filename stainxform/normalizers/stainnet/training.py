@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stainxform._optional import pick_device
 from stainxform.learning import data
-from stainxform.learning.device import pick_device
 from stainxform.learning.loop import train
 from stainxform.normalizers.stainnet.network import StainNetwork
 from stainxform.normalizers.stainnet.settings import StainNetSettings

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stainxform._optional import require
-from stainxform.errors import SlideError, UnsupportedSlideError
-from stainxform.slides.base import Box, Slide, TileBatch, batch_of
+from stainxform.errors import MissingDependencyError, SlideError, UnsupportedSlideError
+from stainxform.slides.base import Slide, TileBatch, batch_of
 from stainxform.slides.grid import TileGrid
 from stainxform.slides.readers.tifffile import TifffileSlide
+from stainxform.tiling import Box
 
 COMPRESSIONS = {1, 5, 7, 8, 32946, 33003, 33005}
 """None, LZW, JPEG, deflate (two numbers), JPEG 2000 of Aperio (two)."""
@@ -41,45 +42,56 @@ class CucimSlide(Slide):
         super().__init__(path, second.levels, mpp=second.mpp, magnification=second.magnification, icc=second.icc)
         self._downsamples = self._image.resolutions["level_downsamples"]
 
+    @classmethod
+    def tried_by_auto(cls) -> bool:
+        """Where it can decode on a CUDA device; torch is not imported where cuCIM is not installed."""
+        try:
+            require("cucim", "cuda")
+            return bool(require("torch", "torch").cuda.is_available())
+        except MissingDependencyError:
+            return False
+
     def encoded_bytes(self, level: int = 0) -> np.ndarray:
         """Bytes that each stored tile of a level takes, int64 ``(rows, columns)``."""
         return self._second.encoded_bytes(level)
 
-    def _read(self, level: int, box: Box) -> np.ndarray:
-        pixels = np.array(self._decode(level, box, self._place(level, box)))
+    def read_pixels(self, level: int, box: Box) -> np.ndarray:
+        """Pixels of a region."""
+        pixels = np.array(self._decode(level, box, self._corner(level, box)))
         return np.asarray(self._checked(level, [box], pixels[None])[0])
 
-    def _read_tensor(self, level: int, box: Box, device: Any) -> Any:
+    def read_pixels_on(self, level: int, box: Box, device: Any) -> Any:
+        """The same, decoded on the device."""
         return self._whole(level, [box], 1, device)[0]
 
-    def _place(self, level: int, box: Box) -> tuple[int, int]:
+    def _corner(self, level: int, box: Box) -> tuple[int, int]:
         """The region's corner in pixels of level 0; cuCIM divides by the downsample and rounds down."""
         downsample = self._downsamples[level]
         return math.ceil(box[0] * downsample - 1e-6), math.ceil(box[1] * downsample - 1e-6)
 
-    def _decode(self, level: int, box: Box, places: Any, **options: Any) -> Any:
+    def _decode(self, level: int, box: Box, corners: Any, **options: Any) -> Any:
         try:
-            return self._image.read_region(places, box[2:], level, **options)
+            return self._image.read_region(corners, box[2:], level, **options)
         except (RuntimeError, ValueError, MemoryError) as error:
             raise SlideError(
                 f"{self.path}: level {level}, the tile at x={box[0]}, y={box[1]} is damaged ({error})"
             ) from error
 
-    def _batches(
-        self, grid: TileGrid, groups: list[list[tuple[int, int]]], threads: int, device: Any
-    ) -> Iterator[TileBatch]:
+    def read_batches(
+        self, grid: TileGrid, groups: Sequence[list[tuple[int, int]]], threads: int, device: Any
+    ) -> Generator[TileBatch, None, None]:
         """Each batch of whole tiles in one call, decoded on the device; batches with cut tiles one by one."""
         for group in groups:
             boxes = [grid.box(*index) for index in group]
             if any(box[2:] != grid.size for box in boxes):
-                yield from super()._batches(grid, [group], threads, device)
+                yield from super().read_batches(grid, [group], threads, device)
                 continue
-            with self._in_use():
+            with self.in_use():
                 found = batch_of(grid, group, self._whole(grid.level, boxes, threads, device))
             yield found
 
     def _whole(self, level: int, boxes: list[Box], threads: int, device: Any) -> Any:
-        places: Any = [self._place(level, box) for box in boxes]
+        corners: Any = [self._corner(level, box) for box in boxes]
         on_cuda = device is not None and device.type == "cuda"
         options: dict[str, Any] = {
             "batch_size": len(boxes),
@@ -87,8 +99,8 @@ class CucimSlide(Slide):
             "device": str(device) if on_cuda else "cpu",
         }
         if len(boxes) == 1:
-            places, options = places[0], {"device": options["device"]}
-        found = self._decode(level, boxes[0], places, **options)
+            corners, options = corners[0], {"device": options["device"]}
+        found = self._decode(level, boxes[0], corners, **options)
         decoded = found if len(boxes) == 1 else next(iter(found))
         pixels = _shared(decoded, device).reshape(len(boxes), boxes[0][3], boxes[0][2], 3)
         return self._checked(level, boxes, pixels)
@@ -114,7 +126,8 @@ class CucimSlide(Slide):
                     )
         return pixels
 
-    def _close(self) -> None:
+    def close_file(self) -> None:
+        """Close the file in cuCIM, and in tifffile."""
         self._image.close()
         self._second.close()
 

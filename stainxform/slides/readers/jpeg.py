@@ -10,14 +10,14 @@ def jpeg_fault(data: bytes) -> str | None:
     """What is wrong with the markers of a JPEG stream (ITU-T T.81, annex B), or None. Flipped bits inside stay unseen."""
     if data[:2] != b"\xff\xd8":
         return "its JPEG stream has no beginning"
-    place = 2
-    while place + 4 <= len(data):
-        if data[place] != 0xFF:
+    position = 2
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
             return "its JPEG header is broken"
-        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
         if marker == SCAN:
-            return None if END in data[place:] else "its JPEG stream has no end"
+            return None if END in data[position:] else "its JPEG stream has no end"
         if marker < 0xC0 or length < 2:
             return "its JPEG header is broken"
-        place += 2 + length
+        position += 2 + length
     return "its JPEG header is cut off"

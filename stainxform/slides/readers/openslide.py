@@ -11,15 +11,16 @@ import numpy as np
 
 from stainxform._optional import require
 from stainxform.errors import MissingDependencyError, SlideError, UnsupportedSlideError
-from stainxform.slides.base import Box, Level, Slide
+from stainxform.slides.base import Level, Slide
 from stainxform.slides.readers.tiff_index import MAX_TILE, TiffIndex
+from stainxform.tiling import Box
 
 EXACT = 1 / 2048
-"""OpenSlide takes places in pixels of level 0 and interpolates where they fall between the pixels of a level; below
+"""OpenSlide takes positions in pixels of level 0 and interpolates where they fall between the pixels of a level; below
 this fraction of a pixel it does not."""
 
 SEARCH = 2048
-"""How far to the left of and above a region a place without interpolation is looked for."""
+"""How far to the left of and above a region a position without interpolation is looked for."""
 
 DEFAULT_TILE = 256
 MISSING = 64
@@ -32,7 +33,7 @@ NO_GAPS = ("generic-tiff", "aperio")
 class OpenslideSlide(Slide):
     """Whatever OpenSlide opens. What the scanner left out is filled with the slide's background color, or white.
 
-    Where a level's downsample is no integer, a region is read from the nearest place to its left and above that is exact.
+    Where a level's downsample is no integer, a region is read from the nearest position to its left and above that is exact.
     Without one within 2048 pixels, the region is up to half a pixel of level 0 off.
     """
 
@@ -45,7 +46,7 @@ class OpenslideSlide(Slide):
         self._slide = self._open(path)
         properties = self._slide.properties
         self._gaps = properties.get("openslide.vendor") not in NO_GAPS
-        self._background = _color(properties.get("openslide.background-color", "FFFFFF"))
+        self._gap_color = _color(properties.get("openslide.background-color", "FFFFFF"))
         self._downsamples = tuple(self._slide.level_downsamples)
         x, y = (_number(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
         levels = [_level(properties, rank, self._slide) for rank in range(self._slide.level_count)]
@@ -77,14 +78,15 @@ class OpenslideSlide(Slide):
             return None
         return bytes(self._openslide.lowlevel.read_icc_profile(self._slide._osr))
 
-    def _read(self, level: int, box: Box) -> np.ndarray:
+    def read_pixels(self, level: int, box: Box) -> np.ndarray:
+        """Pixels of a region."""
         x, y, width, height = box
         downsample = self._downsamples[level]
-        left, top = (_exact_place(place, downsample) for place in (x, y))
-        place = round(left * downsample), round(top * downsample)
+        left, top = (_exact_position(position, downsample) for position in (x, y))
+        corner = round(left * downsample), round(top * downsample)
         slide = self._slide
         try:
-            region = slide.read_region(place, level, (x - left + width, y - top + height))
+            region = slide.read_region(corner, level, (x - left + width, y - top + height))
         except self._openslide.OpenSlideError as error:
             self._replace(slide)
             raise SlideError(
@@ -97,7 +99,7 @@ class OpenslideSlide(Slide):
             raise SlideError(f"{self.path}: level {level}, the tile at x={x + across}, y={y + down} is missing")
         if not self._gaps or (alpha == 255).all():
             return np.ascontiguousarray(rgba[..., :3])
-        mixed = rgba[..., :3] * (alpha / 255) + self._background * (1 - alpha / 255)
+        mixed = rgba[..., :3] * (alpha / 255) + self._gap_color * (1 - alpha / 255)
         return np.rint(mixed).astype(np.uint8)
 
     def _replace(self, failed: Any) -> None:
@@ -106,7 +108,8 @@ class OpenslideSlide(Slide):
             if self._slide is failed:
                 self._slide = self._open(self.path)
 
-    def _close(self) -> None:
+    def close_file(self) -> None:
+        """Close the file."""
         self._slide.close()
 
 
@@ -116,9 +119,9 @@ def _check_tiff(path: Path) -> None:
         TiffIndex(path).close()
 
 
-def _exact_place(place: int, downsample: float) -> int:
-    """The nearest pixel of a level, not beyond ``place``, that an integer place on level 0 hits."""
-    nearby = np.arange(place, max(-1, place - SEARCH - 1), -1)
+def _exact_position(position: int, downsample: float) -> int:
+    """The nearest pixel of a level, not beyond ``position``, that an integer position on level 0 hits."""
+    nearby = np.arange(position, max(-1, position - SEARCH - 1), -1)
     error = np.abs(np.rint(nearby * downsample) / downsample - nearby)
     exact = np.flatnonzero(error < EXACT)
     return int(nearby[exact[0] if len(exact) else np.argmin(error)])

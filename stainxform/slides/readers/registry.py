@@ -1,24 +1,55 @@
-"""The best reader that can open a slide, or the one asked for."""
+"""The readers of slides by name, and the one that opens a file."""
 
 from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
-from stainxform._optional import require
 from stainxform.errors import MissingDependencyError, ParameterError, SlideError, UnsupportedSlideError
 from stainxform.slides.base import Slide
 
-READERS = {
-    "cucim": "cucim:CucimSlide",
-    "tifffile": "tifffile:TifffileSlide",
-    "openslide": "openslide:OpenslideSlide",
+BUILT_IN = {
+    "cucim": "stainxform.slides.readers.cucim:CucimSlide",
+    "tifffile": "stainxform.slides.readers.tifffile:TifffileSlide",
+    "openslide": "stainxform.slides.readers.openslide:OpenslideSlide",
 }
-"""Readers by name."""
+"""Readers of this package, in the order in which "auto" tries them."""
+
+GROUP = "stainxform.readers"
+"""Entry points by which installed packages bring readers: ``name = "module:Class"``."""
+
+READERS: dict[str, str | type[Slide]] = {
+    **BUILT_IN,
+    **{point.name: point.value for point in entry_points(group=GROUP) if point.name not in BUILT_IN},
+}
+"""Readers by name: the class, or ``module:Class``, which is imported when first used."""
 
 _log = logging.getLogger("stainxform.slides")
+
+
+def register_reader(name: str, reader: str | type[Slide]) -> None:
+    """Make a reader known in this process: ``reader=name`` asks for it, and "auto" tries it.
+
+    "auto" tries it before the built-in readers where its ``suffixes`` hold that of the file, else after them. A package
+    whose readers shall be known in every process, such as the workers of a cluster, declares the entry point
+    ``name = "module:Class"`` in the group ``stainxform.readers`` instead.
+
+    Parameters
+    ----------
+    name : of the reader; one that was registered before is replaced.
+    reader : a class derived from :class:`Slide` that is called with the path alone, or where it is, ``module:Class``.
+
+    Raises ParameterError for the name of a built-in reader, or for what is no such class or path.
+    """
+    if name in BUILT_IN or name == "auto":
+        raise ParameterError(f"the name {name!r} is that of a built-in reader; choose another one")
+    is_reader = ":" in reader if isinstance(reader, str) else isinstance(reader, type) and issubclass(reader, Slide)
+    if not is_reader:
+        raise ParameterError(f"a reader is a class derived from Slide, or 'module:Class'; got {reader!r}")
+    READERS[name] = reader
 
 
 def open_slide(path: str | Path, reader: str = "auto") -> Slide:
@@ -27,26 +58,50 @@ def open_slide(path: str | Path, reader: str = "auto") -> Slide:
     Parameters
     ----------
     path : the file.
-    reader : "cucim", "tifffile" or "openslide"; "auto": cuCIM where torch has CUDA, else tifffile, which is about as fast
-        on a CPU and finds more damage; OpenSlide for what these cannot read. Which one it was is in ``slide.reader`` and in the log ``stainxform.slides``.
+    reader : "cucim", "tifffile", "openslide" or the name of a registered one; "auto": cuCIM where torch has CUDA, else
+        tifffile, which is about as fast on a CPU and finds more damage; OpenSlide for what these cannot read; then
+        registered ones, see :func:`stainxform.slides.register_reader`. Which one it was is in ``slide.reader`` and in
+        the log ``stainxform.slides``.
 
     Raises
     ------
+    ParameterError : there is no such reader.
     SlideError : the file is missing, truncated or damaged; UnsupportedSlideError: no installed reader knows its kind.
     MissingDependencyError : the reader asked for, or every one, is not installed.
     """
-    if reader != "auto" and reader not in READERS:
-        raise ParameterError(f"reader must be 'auto' or one of: {', '.join(READERS)}; got {reader!r}")
+    check_reader(reader)
     file = Path(path)
     if not file.is_file():
         raise SlideError(f"{file} is {'a folder, not a slide' if file.is_dir() else 'not there'}")
-    if reader != "auto":
-        return _opened(_reader(reader)(file))
+    return _opened_by_the_first(file) if reader == "auto" else _opened(reader_class(reader)(file))
+
+
+def check_reader(name: str) -> None:
+    """Raise ParameterError for what is neither "auto" nor the name of a reader."""
+    if name != "auto" and name not in READERS:
+        raise ParameterError(f"reader must be 'auto' or one of: {', '.join(READERS)}; got {name!r}")
+
+
+def reader_class(name: str) -> Any:
+    """The class of a reader, which opens a path; MissingDependencyError where it cannot be imported."""
+    reader = READERS[name]
+    if not isinstance(reader, str):
+        return reader
+    module, _, attribute = reader.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, OSError, RuntimeError) as error:
+        raise MissingDependencyError(f"the reader {name!r} cannot be imported from {reader} ({error})") from error
+
+
+def _opened_by_the_first(file: Path) -> Slide:
     reasons: list[SlideError] = []
     missing: MissingDependencyError | None = None
-    for name in READERS if _cuda() else (name for name in READERS if name != "cucim"):
+    for name in _in_order(file):
         try:
-            return _opened(_reader(name)(file))
+            reader = reader_class(name)
+            if reader.tried_by_auto():
+                return _opened(reader(file))
         except UnsupportedSlideError as error:
             reasons.append(error)
         except MissingDependencyError as error:
@@ -57,18 +112,18 @@ def open_slide(path: str | Path, reader: str = "auto") -> Slide:
     raise UnsupportedSlideError("; ".join(dict.fromkeys(str(error) for error in reasons)))
 
 
-def _cuda() -> bool:
-    """Whether cuCIM can decode on a CUDA device; torch is not imported where cuCIM is not installed."""
+def _in_order(file: Path) -> list[str]:
+    """The names of the readers, those first that ask for such files, then the built-in ones."""
+    registered = [name for name in READERS if name not in BUILT_IN]
+    first = [name for name in registered if file.suffix.lower() in _suffixes(name)]
+    return list(dict.fromkeys((*first, *BUILT_IN, *registered)))
+
+
+def _suffixes(name: str) -> tuple[str, ...]:
     try:
-        require("cucim", "cuda")
-        return bool(require("torch", "torch").cuda.is_available())
+        return tuple(reader_class(name).suffixes)
     except MissingDependencyError:
-        return False
-
-
-def _reader(name: str) -> Callable[[Path], Slide]:
-    module, _, attribute = READERS[name].partition(":")
-    return getattr(importlib.import_module(f"stainxform.slides.readers.{module}"), attribute)
+        return ()
 
 
 def _opened(slide: Slide) -> Slide:

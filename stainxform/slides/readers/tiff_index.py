@@ -138,11 +138,11 @@ def _pyramid(base: Any, pages: list[Any]) -> Iterator[Any]:
     """The first image, and those among its SubIFDs and the other pages that show the same at a lower resolution."""
     yield base
     others = [*islice(base.pages or (), MAX_PAGES), *pages[1:]]
-    least, seen = base.imagewidth, {base.offset}
+    narrowest, seen = base.imagewidth, {base.offset}
     for page in sorted(others, key=lambda page: -page.imagewidth):
-        if page.offset not in seen and page.imagewidth < least and _same_image(base, page):
+        if page.offset not in seen and page.imagewidth < narrowest and _same_image(base, page):
             seen.add(page.offset)
-            least = page.imagewidth
+            narrowest = page.imagewidth
             yield page
 
 

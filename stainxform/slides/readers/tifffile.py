@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from stainxform.errors import SlideError
-from stainxform.slides.base import Box, Slide
+from stainxform.slides.base import Slide
 from stainxform.slides.readers.jpeg import jpeg_fault
 from stainxform.slides.readers.tiff_index import JPEG, SOFTWARE_JPEG_TABLES, TiffIndex
+from stainxform.tiling import Box
 
 CACHE_BYTES = 32 << 20
 """Decoded tiles that a slide keeps, for regions that share them."""
@@ -43,7 +44,7 @@ class TifffileSlide(Slide):
 
     def encoded_bytes(self, level: int = 0) -> np.ndarray:
         """Bytes that each stored tile of a level takes, int64 ``(rows, columns)``."""
-        self._level(level)
+        self.check_level(level)
         found = self._pyramid[level]
         return found.counts.reshape(found.rows, found.columns).copy()
 
@@ -56,7 +57,8 @@ class TifffileSlide(Slide):
         """Whether every level is stored in tiles and none with a predictor."""
         return all(level.page.is_tiled and level.page.predictor == 1 for level in self._pyramid)
 
-    def _read(self, level: int, box: Box) -> np.ndarray:
+    def read_pixels(self, level: int, box: Box) -> np.ndarray:
+        """Pixels of a region."""
         x, y, width, height = box
         across, down = self._pyramid[level].tile
         pixels = np.empty((height, width, 3), np.uint8)
@@ -82,15 +84,15 @@ class TifffileSlide(Slide):
         """The bytes of a stored tile; SlideError where it is missing, or its JPEG markers are broken."""
         found = self._pyramid[level]
         index = row * found.columns + column
-        place = self._name(level, row, column)
+        name = self._name(level, row, column)
         count = int(found.counts[index])
         if not count:
-            raise SlideError(f"{place} is missing")
+            raise SlideError(f"{name} is missing")
         data = _bytes_at(self._descriptor, count, int(found.offsets[index]))
         if len(data) != count:
-            raise SlideError(f"{place} lies beyond the end of the file, which has changed since it was opened")
+            raise SlideError(f"{name} lies beyond the end of the file, which has changed since it was opened")
         if int(found.page.compression) == JPEG and (fault := jpeg_fault(data)):
-            raise SlideError(f"{place} is damaged ({fault})")
+            raise SlideError(f"{name} is damaged ({fault})")
         return data
 
     def _name(self, level: int, row: int, column: int) -> str:
@@ -98,7 +100,7 @@ class TifffileSlide(Slide):
         return f"{self.path}: level {level}, the tile at x={column * across}, y={row * down}"
 
     def _decode(self, level: int, row: int, column: int) -> np.ndarray:
-        found, place = self._pyramid[level], self._name(level, row, column)
+        found, name = self._pyramid[level], self._name(level, row, column)
         index = row * found.columns + column
         x, y = column * found.tile[0], row * found.tile[1]
         data = self.stored(level, row, column)
@@ -106,14 +108,15 @@ class TifffileSlide(Slide):
             options = {"jpegtables": self._tables[level]} if self._tables[level] else {}
             decoded = self._decoders[level](data, index, **options)[0]
         except Exception as error:  # every codec has errors of its own
-            raise SlideError(f"{place} is damaged ({error or type(error).__name__})") from error
+            raise SlideError(f"{name} is damaged ({error or type(error).__name__})") from error
         height, width = min(found.tile[1], found.shape[0] - y), min(found.tile[0], found.shape[1] - x)
         tile = None if decoded is None else decoded[0, :height, :width]
         if tile is None or tile.shape != (height, width, 3) or tile.dtype != np.uint8:
-            raise SlideError(f"{place} is damaged (it does not hold {width} x {height} RGB pixels)")
+            raise SlideError(f"{name} is damaged (it does not hold {width} x {height} RGB pixels)")
         return tile
 
-    def _close(self) -> None:
+    def close_file(self) -> None:
+        """Close the file, which is open twice: for its index, and for reading from several threads."""
         os.close(self._descriptor)
         self._index.close()
 

@@ -28,13 +28,13 @@ class Tag(NamedTuple):
 def directory(tags: Sequence[Tag], offset: int, following: int = 0) -> bytes:
     """A directory to be stored at ``offset``, its values behind it; ``following``: where the next one is."""
     entries, values = [], b""
-    place = offset + 8 + 20 * len(tags) + 8
+    values_at = offset + 8 + 20 * len(tags) + 8
     for tag in sorted(tags):
         count, data = _packed(tag)
         if len(data) <= 8:
             entries.append(struct.pack("<HHQ8s", tag.code, tag.type, count, data))
         else:
-            entries.append(struct.pack("<HHQQ", tag.code, tag.type, count, place + len(values)))
+            entries.append(struct.pack("<HHQQ", tag.code, tag.type, count, values_at + len(values)))
             values += data + bytes(-len(data) % 8)
     return struct.pack("<Q", len(tags)) + b"".join(entries) + struct.pack("<Q", following) + values
 

@@ -85,13 +85,13 @@ def codec_for(options: PyramidOptions, side: int) -> TileCodec:
 
 def _split(stream: bytes) -> tuple[bytes, bytes]:
     """Tables, and the stream without them, application data and comments, each with a beginning and an end."""
-    tables, rest, place = [_BEGIN], [_BEGIN], len(_BEGIN)
-    while stream[place + 1] != _SCAN:
-        marker, length = stream[place + 1], int.from_bytes(stream[place + 2 : place + 4], "big")
-        segment = stream[place : place + 2 + length]
+    tables, rest, position = [_BEGIN], [_BEGIN], len(_BEGIN)
+    while stream[position + 1] != _SCAN:
+        marker, length = stream[position + 1], int.from_bytes(stream[position + 2 : position + 4], "big")
+        segment = stream[position : position + 2 + length]
         if marker in _TABLES:
             tables.append(segment)
         elif not 0xE0 <= marker <= 0xFE:
             rest.append(segment)
-        place += 2 + length
-    return b"".join([*tables, _END]), b"".join([*rest, stream[place:]])
+        position += 2 + length
+    return b"".join([*tables, _END]), b"".join([*rest, stream[position:]])

@@ -61,7 +61,7 @@ class PyramidWriter:
         self._shapes, self._tile, self._codec, self._options = shapes, tile, codec, options
         self._facts, self._icc = facts, icc
         self._columns = [-(-width // tile) for _, width in shapes]
-        self._places = [
+        self._stored = [  # by level: offset and bytes of each tile
             np.zeros((2, -(-height // tile) * columns), np.uint64)
             for (height, _), columns in zip(shapes, self._columns)
         ]
@@ -83,7 +83,7 @@ class PyramidWriter:
         parts, length = [], self._file.length
         for level, row, column, data in tiles:
             index = row * self._columns[level] + column
-            self._places[level][:, index] = length, len(data)
+            self._stored[level][:, index] = length, len(data)
             self._new.append((level, index, len(data)))
             parts.append(data)
             length += len(data)
@@ -107,11 +107,11 @@ class PyramidWriter:
         self._file.close()
 
     def _restore(self) -> None:
-        place = len(bigtiff.HEADER)
+        offset = len(bigtiff.HEADER)
         for tiles in self._file.records:
             for level, index, count in tiles:
-                self._places[level][:, index] = place, count
-                place += count
+                self._stored[level][:, index] = offset, count
+                offset += count
         self.step = self._file.state["step"]
         self.unfinished = {
             int(level): _unpacked(data).reshape(height, width, 3)
@@ -135,7 +135,7 @@ class PyramidWriter:
 
     def _tags(self, level: int) -> list[Tag]:
         reduced = level > 0 and self._options.layout != "svs"  # among Aperio's images that is what a label says
-        offsets, counts = self._places[level]
+        offsets, counts = self._stored[level]
         tags = [
             *self._common_tags(self._shapes[level], reduced),
             Tag(322, bigtiff.SHORT, [self._tile]),
@@ -192,20 +192,20 @@ class _Tail:
     """What is to be appended to a file of some length, each part at a multiple of 8 bytes."""
 
     def __init__(self, length: int):
-        self._place = length
+        self._end = length
         self.parts: list[bytes] = []
         self.put(b"")
 
     def put(self, data: bytes) -> int:
         """Add; returns where it will be."""
-        padding = bytes(-(self._place + len(data)) % 8)
+        padding = bytes(-(self._end + len(data)) % 8)
         self.parts.append(data + padding)
-        self._place += len(data) + len(padding)
-        return self._place - len(data) - len(padding)
+        self._end += len(data) + len(padding)
+        return self._end - len(data) - len(padding)
 
     def put_directory(self, tags: list[Tag], following: int) -> int:
         """Add a directory; returns where it will be."""
-        return self.put(bigtiff.directory(tags, self._place, following))
+        return self.put(bigtiff.directory(tags, self._end, following))
 
 
 def _packed(pixels: np.ndarray) -> str:

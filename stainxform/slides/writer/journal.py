@@ -71,10 +71,10 @@ class JournaledFile:
             self._line({"length": self.length, "record": record, "state": state})
 
     def finish(self, patches: dict[int, bytes]) -> None:
-        """Overwrite these places, put all on the disk, give the file its name and let go of it."""
+        """Overwrite these bytes (by offset), put all on the disk, give the file its name and let go of it."""
         with self._errors():
-            for place, data in patches.items():
-                os.lseek(self._data, place, os.SEEK_SET)
+            for offset, data in patches.items():
+                os.lseek(self._data, offset, os.SEEK_SET)
                 _write(self._data, data)
             os.fsync(self._data)
             os.close(self._data)
@@ -185,14 +185,14 @@ except ImportError:
 def _lines(journal: int) -> Iterator[tuple[dict[str, Any], int]]:
     """The whole lines from the beginning, and where each ends; what follows was cut off by a crash."""
     os.lseek(journal, 0, os.SEEK_SET)
-    place = 0
+    end = 0
     with open(journal, "rb", closefd=False) as file:
         for line in file:
             check, _, text = line[:-1].partition(b" ")
             if line[-1:] != b"\n" or check != b"%08x" % zlib.crc32(text):
                 return
-            place += len(line)
-            yield json.loads(text), place
+            end += len(line)
+            yield json.loads(text), end
 
 
 def _write(descriptor: int, data: bytes) -> None:

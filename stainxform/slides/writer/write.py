@@ -5,25 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from stainxform._native import native
 from stainxform._native.kernels import halve
-from stainxform._optional import require
+from stainxform._native.prefetch import prefetch
+from stainxform._optional import pick_device, require
 from stainxform._version import __version__
 from stainxform.errors import ParameterError, SlideError
 from stainxform.maps import ImageMap
-from stainxform.slides.base import THREADS, Level, Slide, as_device
+from stainxform.slides.base import THREADS, Level, Slide
 from stainxform.slides.grid import TileGrid
-from stainxform.slides.mapped import MappedSlide
+from stainxform.slides.mapped import MappedSlide, keeps_glass
 from stainxform.slides.writer.codec import TileCodec, codec_for
 from stainxform.slides.writer.description import Facts
 from stainxform.slides.writer.file import EncodedTile, PyramidWriter
@@ -35,10 +34,7 @@ BLOCK_SIDE = 1024
 """Blocks that one thread reads, maps and encodes are so large, or one tile."""
 
 NOTE_SECONDS = 2.0
-"""So much work is lost at most when the process is killed, apart from the time to put it on the disk."""
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+"""No more work than this is lost when the process is killed, apart from the time to put it on the disk."""
 
 DEFAULTS = PyramidOptions()
 
@@ -106,8 +102,8 @@ def write_slide(
     if path.exists() and slide.path.exists() and path.samefile(slide.path):
         raise ParameterError(f"{path} is the slide that is being read; choose another name")
     tile = options.tile_for(slide.levels[0].tile)
-    where = as_device(device)
-    source = MappedSlide(slide, image_map, background, tile, where)
+    where = None if device is None else pick_device(device)
+    source = MappedSlide(slide, image_map, keeps_glass(background), tile, where)
     plan = _Plan(slide.levels[0].shape, tile)
     profile, colors = profile_for(icc, slide, image_map is not None)
     facts = Facts(plan.shapes[0], slide.mpp, slide.magnification, colors)
@@ -156,38 +152,37 @@ def _write(
     """All blocks that are not done, with the tiles above them; returns the pixels of the last level."""
     pending = PendingLevels(plan.shapes, plan.tile, plan.inner)
     pending.unfinished = writer.unfinished
-    areas = [width * height for width, height in (plan.blocks.box(*place)[2:] for place in plan.order)]
+    areas = [width * height for width, height in (plan.blocks.box(*block)[2:] for block in plan.order)]
     done, total = sum(areas[: writer.step]), sum(areas)
     noted, top = time.monotonic(), np.zeros((0, 0, 3), np.uint8)
-    step = writer.step
-    results = _ahead(lambda place: _block(source, plan, codec, place), plan.order[step:], threads)
+    step, rest = writer.step, plan.order[writer.step :]
+    encoded = prefetch(lambda block: _block(source, plan, codec, block), rest, threads, name="stainxform-write")
     try:
-        for place, (tiles, pixels) in zip(plan.order[step:], results):
-            top = pixels
-            for level, row, column, top in pending.add(*place, pixels):
-                tiles.append((level, row, column, codec.encode(_padded(top, plan.tile))))
-            writer.append(tiles)
-            done += areas[step]
-            step += 1
-            if progress:
-                progress(done, total)
-            if time.monotonic() - noted >= NOTE_SECONDS and step < len(plan.order):
-                writer.note(step, pending.unfinished)
-                noted = time.monotonic()
+        with closing(encoded):
+            for block, (tiles, pixels) in zip(rest, encoded):
+                top = pixels
+                for level, row, column, top in pending.add(*block, pixels):
+                    tiles.append((level, row, column, codec.encode(_padded(top, plan.tile))))
+                writer.append(tiles)
+                done += areas[step]
+                step += 1
+                if progress:
+                    progress(done, total)
+                if time.monotonic() - noted >= NOTE_SECONDS and step < len(plan.order):
+                    writer.note(step, pending.unfinished)
+                    noted = time.monotonic()
     except SlideError:
         writer.note(step, pending.unfinished)
         raise
-    finally:
-        results.close()
     return top
 
 
 def _block(
-    source: MappedSlide, plan: _Plan, codec: TileCodec, place: tuple[int, int]
+    source: MappedSlide, plan: _Plan, codec: TileCodec, block: tuple[int, int]
 ) -> tuple[list[EncodedTile], np.ndarray]:
     """The encoded tiles of a block in all levels in which it is at least one, and its pixels in the last of these."""
     with native.one_thread():
-        pixels, tiles = source.read(plan.blocks.box(*place)), []
+        pixels, tiles = source.read(plan.blocks.box(*block)), []
         for level in range(plan.inner + 1):
             if level:
                 pixels = halve(pixels)
@@ -195,22 +190,8 @@ def _block(
             for row, column in grid.chosen():
                 x, y, width, height = grid.box(row, column)
                 data = codec.encode(_padded(pixels[y : y + height, x : x + width], plan.tile))
-                tiles.append((level, place[0] * across + row, place[1] * across + column, data))
+                tiles.append((level, block[0] * across + row, block[1] * across + column, data))
     return tiles, pixels
-
-
-def _ahead(work: Callable[[Item], Result], items: Sequence[Item], threads: int) -> Generator[Result, None, None]:
-    """Results of work on items, in their order, some of them done ahead in threads."""
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="stainxform-write")
-    try:
-        rest = iter(items)
-        ahead = deque(pool.submit(work, item) for item in islice(rest, 2 * threads))
-        while ahead:
-            result = ahead.popleft().result()
-            ahead.extend(pool.submit(work, item) for item in islice(rest, 1))
-            yield result
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _padded(pixels: np.ndarray, side: int) -> np.ndarray:

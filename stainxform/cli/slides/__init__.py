@@ -1,0 +1,1 @@
+"""The commands for whole slides: ``stainxform slide`` and ``stainxform tiles``."""

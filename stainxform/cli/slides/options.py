@@ -1,0 +1,53 @@
+"""The options that ``stainxform slide`` and ``stainxform tiles`` share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Statistics(StrEnum):
+    """What a map is estimated from."""
+
+    slide = "slide"
+    tile = "tile"
+
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(help="Slides, folders to search for them (their structure is kept), glob patterns.", metavar="IN"),
+]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the outputs.", metavar="DIR")]
+Reader = Annotated[
+    str,
+    typer.Option(help="Which reader: auto, or its name; a wrong name is answered with all of them.", metavar="NAME"),
+]
+Device = Annotated[str, typer.Option(help="For networks: auto, cpu, cuda.")]
+StatisticsOption = Annotated[
+    Statistics,
+    typer.Option(help="slide: one map, no seams. tile: each tile of 512 pixels its own, as most papers do it."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", "-j", min=1, help="Threads that work on one slide.", show_default="one per CPU; 2 with a scheduler"
+    ),
+]
+Names = Annotated[
+    bool, typer.Option("--names", help="Names of files into the records, too; they may identify patients.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Keep complete outputs; refuse partial ones of another model or settings.")
+]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Remove complete outputs and make them again.")]
+Scheduler = Annotated[
+    str, typer.Option(help="Address of a Dask scheduler, or: local.", metavar="tcp://HOST:PORT", show_default="none")
+]
+Resources = Annotated[
+    list[str] | None,
+    typer.Option("--resource", help="What a slide takes of a Dask worker, such as GPU=1.", metavar="NAME=NUMBER"),
+]
+Shard = Annotated[str, typer.Option(help="Only every n-th slide, from the i-th: for job arrays.", metavar="i/n")]

@@ -1,0 +1,120 @@
+"""The work of the commands for whole slides, and how it is shown."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from stainxform.cli import text
+from stainxform.errors import ParameterError
+
+if TYPE_CHECKING:
+    from stainxform.io.outputs import Job
+    from stainxform.pipeline import Recipe
+    from stainxform.pipeline.output import OutputKind
+
+CLUSTER_THREADS = 2
+"""Threads for a slide on a cluster, whose machines we do not know."""
+
+
+def recipe_of(
+    kind: OutputKind,
+    model: Path | None,
+    statistics: str,
+    reader: str,
+    device: str,
+    workers: int | None,
+    names: bool,
+    scheduler: str,
+) -> Recipe:
+    """The recipe that the options stand for."""
+    from stainxform._native.native import available_cpus
+    from stainxform.pipeline import ModelFile, Recipe
+
+    threads = workers or (CLUSTER_THREADS if scheduler else available_cpus())
+    found = None if model is None else ModelFile.at(model)
+    return Recipe(kind, found, str(statistics), reader, device, threads, names)
+
+
+def run_and_show(
+    inputs: list[str],
+    output: Path,
+    recipe: Recipe,
+    shard: str,
+    resume: bool,
+    force: bool,
+    scheduler: str,
+    resource: Sequence[str] | None,
+) -> None:
+    """Plan, work, show how it goes, and sum up; exit code 1 if a slide failed."""
+    from stainxform.pipeline import plan_slides, run
+
+    resources = _amounts(resource)
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # our errors say the same, with the slide
+    jobs = plan_slides(inputs, output, recipe.output, shard)
+    output.mkdir(parents=True, exist_ok=True)
+    counts: Counter[str] = Counter()
+    start = time.perf_counter()
+    with text.progress("{task.fields[slides]}", "{task.fields[speed]}") as bar, text.plain_warnings():
+        shown = _Shown(bar, jobs)
+        options: dict[str, Any] = {"resume": resume, "force": force, "scheduler": scheduler, "resources": resources}
+        with closing(run(jobs, recipe, progress=shown.progress, **options)) as outcomes:
+            for outcome in outcomes:
+                counts[outcome.status] += 1
+                shown.done(outcome.job, outcome.pixels)
+                if outcome.status == "failed":
+                    text.complain("error", outcome.message, bar.console)
+    seconds = time.perf_counter() - start
+    text.say(
+        f"{counts['written']} written, {counts['complete']} complete before, {counts['failed']} failed: "
+        f"{shown.pixels / 1e6:.1f} MP in {seconds:.1f} s, written to {output}"
+    )
+    if counts["failed"]:
+        raise typer.Exit(1)
+
+
+def _amounts(given: Sequence[str] | None) -> dict[str, float] | None:
+    amounts = {}
+    for entry in given or ():
+        name, _, amount = entry.partition("=")
+        try:
+            amounts[name] = float(amount)
+        except ValueError:
+            raise ParameterError(f"--resource takes NAME=NUMBER, got {entry!r}") from None
+    return amounts or None
+
+
+class _Shown:
+    """The progress bar: bytes of the slides that are done, so that none has to be opened to know how long it takes."""
+
+    def __init__(self, bar: Any, jobs: Sequence[Job]):
+        self.pixels = 0
+        self._bar, self._start = bar, time.perf_counter()
+        self._bytes = {job: max(1, job.source.stat().st_size) for job in jobs}
+        self._slides = self._finished = 0
+        self._task = bar.add_task("normalizing", total=sum(self._bytes.values()), speed="", slides=self._count())
+
+    def progress(self, job: Job, done: int, pixels: int) -> None:
+        """A slide has come so far."""
+        self._show(self._bytes[job] * done / pixels, done)
+
+    def done(self, job: Job, pixels: int) -> None:
+        """A slide has ended, well or not."""
+        self.pixels += pixels
+        self._slides += 1
+        self._finished += self._bytes[job]
+        self._show(0, 0)
+
+    def _show(self, partly: float, pixels: int) -> None:
+        speed = (self.pixels + pixels) / 1e6 / (time.perf_counter() - self._start)
+        self._bar.update(self._task, completed=self._finished + partly, speed=f"{speed:.1f} MP/s", slides=self._count())
+
+    def _count(self) -> str:
+        return f"{self._slides}/{len(self._bytes)} slides"
