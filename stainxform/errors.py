@@ -49,7 +49,7 @@ class MissingDependencyError(StainXformError, ImportError):
 
 
 class TrainingError(StainXformError, RuntimeError):
-    """Training cannot start, resume or go on."""
+    """Training cannot start, resume or continue."""
 
 
 class StainXformWarning(UserWarning):

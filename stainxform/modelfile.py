@@ -129,8 +129,8 @@ def _record(path: str, metadata: dict[str, str]) -> dict[str, Any]:
         )
     for name, kind in _FIELDS.items():
         value = record.get(name)
-        least = 1 if name == "format" else 0
-        if type(value) is not kind or (isinstance(value, int) and value < least):  # bool is no number of tiles
+        minimum = 1 if name == "format" else 0
+        if type(value) is not kind or (isinstance(value, int) and value < minimum):  # bool is no number of tiles
             raise ModelFileError(f"the metadata in {path} lacks a valid {name!r}; fit the model again")
     if not intact:
         raise ModelFileError(f"the settings in {path} do not match their checksum; the file was damaged or changed")

@@ -30,7 +30,7 @@ from stainxform.maps import (
     read_cube,
     write_cube,
 )
-from stainxform.maps.lut3d import MOST_NODES
+from stainxform.maps.lut3d import MAX_NODES
 
 each_interpolation = pytest.mark.parametrize("interpolation", ["trilinear", "tetrahedral"])
 
@@ -313,7 +313,7 @@ def test_no_bytes_crash_the_reader(tmp_path_factory, junk, cut):
 
 def test_a_missing_file_a_folder_and_one_too_large_are_refused(tmp_path, monkeypatch):
     (tmp_path / "big.cube").write_text(HEAD + COLORS)
-    monkeypatch.setattr("stainxform.maps.cube._MOST_BYTES", 10)
+    monkeypatch.setattr("stainxform.maps.cube._MAX_BYTES", 10)
     for path in (tmp_path / "missing.cube", tmp_path, tmp_path / "big.cube", "nul\0.cube"):
         with pytest.raises(ModelFileError):
             read_cube(path)
@@ -328,4 +328,4 @@ def test_what_the_format_cannot_hold_is_not_written(tmp_path):
     with pytest.raises(ParameterError, match="NaN"):
         write_cube(tmp_path / "a.cube", broken)
     assert not list(tmp_path.iterdir())
-    assert MOST_NODES == 256
+    assert MAX_NODES == 256

@@ -56,9 +56,9 @@ def edges(fractions: Sequence[Any], strides: Sequence[int]) -> tuple[Any, Any]:
     """The axes of the largest and of the smallest of three fractions, as strides; of equal ones the first and last."""
     xp = namespace(fractions[0])
     (r, g, b), (red, green, blue) = fractions, strides
-    most, least = xp.maximum(xp.maximum(r, g), b), xp.minimum(xp.minimum(r, g), b)
-    first = xp.where(r == most, red, xp.where(g == most, green, blue))
-    return first, xp.where(b == least, blue, xp.where(g == least, green, red))
+    highest, lowest = xp.maximum(xp.maximum(r, g), b), xp.minimum(xp.minimum(r, g), b)
+    first = xp.where(r == highest, red, xp.where(g == highest, green, blue))
+    return first, xp.where(b == lowest, blue, xp.where(g == lowest, green, red))
 
 
 def tetrahedron(nodes: Nodes, index: Any, fractions: Sequence[Any], strides: Sequence[int]) -> list[Planes]:
@@ -75,8 +75,8 @@ def tetrahedral(nodes: Nodes, index: Any, fractions: Sequence[Any], strides: Seq
     """
     xp = namespace(fractions[0])
     r, g, b = fractions
-    most, least = xp.maximum(xp.maximum(r, g), b), xp.minimum(xp.minimum(r, g), b)
+    highest, lowest = xp.maximum(xp.maximum(r, g), b), xp.minimum(xp.minimum(r, g), b)
     middle = xp.maximum(xp.minimum(r, g), xp.minimum(xp.maximum(r, g), b))
     values = tetrahedron(nodes, index, fractions, strides)
     steps = [high - low for low, high in pairwise(values)]
-    return values[0] + most * steps[0] + middle * steps[1] + least * steps[2]
+    return values[0] + highest * steps[0] + middle * steps[1] + lowest * steps[2]

@@ -13,7 +13,7 @@ from stainxform._optional import require
 from stainxform.errors import ParameterError
 from stainxform.evaluate.intervals import Interval, bootstrap_interval
 
-MOST_FOLDS = 5
+MAX_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _folds(centers: list[str], groups: list[Any]) -> np.ndarray:
         raise ParameterError(
             f"center {name!r} has one slide or patient: its tiles cannot be in training and in the test; give two or more"
         )
-    count = min(MOST_FOLDS, fewest)
+    count = min(MAX_FOLDS, fewest)
     dealt: dict[frozenset[str], int] = defaultdict(int)
     fold = {}
     for group in sorted(of_group, key=lambda group: -of_group[group].total()):

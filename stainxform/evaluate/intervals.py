@@ -10,7 +10,7 @@ import numpy as np
 
 from stainxform.errors import ParameterError, StainXformError
 
-MOST_UNDEFINED = 0.05
+MAX_UNDEFINED = 0.05
 """More resamples than this, as a fraction, without a value of the statistic are too many for an interval."""
 
 
@@ -95,7 +95,7 @@ def bootstrap_interval(
         drawn = (statistic_of(statistic, rows[_draw(clusters, rng)]) for _ in range(repeats))
         found = np.fromiter(drawn, np.float64, repeats)
     defined = found[np.isfinite(found)]
-    if len(defined) < (1 - MOST_UNDEFINED) * repeats:
+    if len(defined) < (1 - MAX_UNDEFINED) * repeats:
         raise ParameterError(
             f"the statistic has no value on {repeats - len(defined)} of {repeats} resamples: too few groups for it"
         )

@@ -67,7 +67,7 @@ class MethodResult:
     identifiability : None where a center has fewer than two slides.
     gaps : by center, without the target.
     structure, seconds_per_megapixel : None for RAW.
-    nuclei_auc : how well the darkness of a pixel tells nuclei from the rest, mean AUC over tiles; None without masks.
+    nuclei_auc : how well the darkness of a pixel separates nuclei from the rest, mean AUC over tiles; None without masks.
     to_target : "psnr", "ssim" and "ciede2000" to the target's tile of the same tissue; None if not aligned.
     tiles : what the rows of ``features`` and ``map`` are.
     features : color features of every tile that is not blank, the target's included.

@@ -112,18 +112,18 @@ def _check_values(image: Image, low: float, high: float) -> None:
     if 0 in image.shape:
         return
     image = image.detach() if is_tensor(image) else image
-    least, most = float(image.min()), float(image.max())
-    if not (np.isfinite(least) and np.isfinite(most)):  # NaN propagates through min and max
+    lowest, highest = float(image.min()), float(image.max())
+    if not (np.isfinite(lowest) and np.isfinite(highest)):  # NaN propagates through min and max
         raise InvalidImageError("the image holds NaN or infinite values; repair or drop it before normalization")
     # Interpolation and noise overshoot a little and are clipped; beyond half the range the range itself is wrong.
     slack = (high - low) / 2
-    if least < low - slack or most > high + slack:
+    if lowest < low - slack or highest > high + slack:
         raise InvalidImageError(
-            f"pixel values span {least:g}..{most:g}, outside value_range=({low:g}, {high:g}); pass the true value_range"
+            f"pixel values span {lowest:g}..{highest:g}, outside value_range=({low:g}, {high:g}); pass the true value_range"
         )
-    if high - low >= 255 and 0 < most <= 1 and bool(((image > 0) & (image < 1)).any()):
+    if high - low >= 255 and 0 < highest <= 1 and bool(((image > 0) & (image < 1)).any()):
         raise InvalidImageError(
-            f"pixel values are fractions of at most {most:g} although value_range=({low:g}, {high:g}); "
+            f"pixel values are fractions of at most {highest:g} although value_range=({low:g}, {high:g}); "
             "pass value_range=(0, 1)"
         )
 

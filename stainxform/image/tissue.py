@@ -29,9 +29,9 @@ def tissue_planes(planes: Planes) -> Planes:
     """Boolean tissue mask ``(...)`` of RGB planes ``(3, ...)`` in [0, 1]."""
     xp = namespace(planes)
     lightest, darkest = (float(np.exp(-od)) for od in (TISSUE_OD, BLACK_OD))
-    least = xp.minimum(xp.minimum(planes[0], planes[1]), planes[2])
-    most = xp.maximum(xp.maximum(planes[0], planes[1]), planes[2])
-    return (least <= lightest) & (most >= darkest)
+    lowest = xp.minimum(xp.minimum(planes[0], planes[1]), planes[2])
+    highest = xp.maximum(xp.maximum(planes[0], planes[1]), planes[2])
+    return (lowest <= lightest) & (highest >= darkest)
 
 
 def tissue_mask(image: Image, *, value_range: ValueRange | None = None, channel_axis: int | None = None) -> np.ndarray:

@@ -42,7 +42,7 @@ def for_json(value: Any) -> Any:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Settings:
-    """What a method can be told: a frozen dataclass that checks itself when it is made.
+    """Settings of a method: a frozen dataclass that checks itself when it is made.
 
     A subclass adds fields, each with a default, and checks them in :meth:`check`. A method without settings uses this
     class itself.

@@ -1,4 +1,4 @@
-"""What every training can be told: how long, how fast, where, and whether it can be resumed."""
+"""Settings of every training: how long, how fast, where, and whether it can be resumed."""
 
 from __future__ import annotations
 

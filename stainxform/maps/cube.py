@@ -11,9 +11,9 @@ import numpy as np
 from stainxform.color.interpolation import Interpolation
 from stainxform.errors import ModelFileError, ParameterError
 from stainxform.io.atomic import atomic_write
-from stainxform.maps.lut3d import MOST_NODES, UNIT, Domain, Lut3DMap
+from stainxform.maps.lut3d import MAX_NODES, UNIT, Domain, Lut3DMap
 
-_MOST_BYTES = 1 << 30
+_MAX_BYTES = 1 << 30
 _LONGEST_TITLE = 240
 
 
@@ -49,7 +49,7 @@ def read_cube(path: str | Path, interpolation: Interpolation = "tetrahedral") ->
     Raises ModelFileError for a file that is missing, truncated, of one dimension, too large or no ``.cube`` file.
     """
     try:
-        if Path(path).stat().st_size > _MOST_BYTES:
+        if Path(path).stat().st_size > _MAX_BYTES:
             raise ValueError("it is larger than a table can be")
         with open(path, encoding="utf-8-sig") as file:
             table, domain = _parse(file)
@@ -76,8 +76,8 @@ def _parse(file: Iterable[str]) -> tuple[np.ndarray, Domain]:
         elif keyword != "TITLE":
             color = line
             break
-    if not 2 <= nodes <= MOST_NODES:
-        raise ValueError(f"LUT_3D_SIZE is missing or not from 2 to {MOST_NODES}")
+    if not 2 <= nodes <= MAX_NODES:
+        raise ValueError(f"LUT_3D_SIZE is missing or not from 2 to {MAX_NODES}")
     if not all(-np.inf < first < last < np.inf for first, last in zip(low, high)):
         raise ValueError(f"its domain is empty: {low} to {high}")
     if not color:

@@ -29,10 +29,10 @@ Domain = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 UNIT: Domain = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
-MOST_NODES = 256
-"""The most that the ``.cube`` format allows."""
+MAX_NODES = 256
+"""The largest number that the ``.cube`` format allows."""
 
-_MOST_IN_CACHE = 129
+_MAX_IN_CACHE = 129
 
 OVERSHOOT = 0.5
 """Baked colors may leave 0..1 by this much. Clipped at the nodes, a map would be wrong in every cell in which it leaves
@@ -63,9 +63,9 @@ class Lut3DMap(ColorMap):
 
     def __post_init__(self) -> None:
         shape = self.table.shape
-        if shape != (*shape[:1] * 3, 3) or not 2 <= shape[0] <= MOST_NODES or self.table.dtype.kind != "f":
+        if shape != (*shape[:1] * 3, 3) or not 2 <= shape[0] <= MAX_NODES or self.table.dtype.kind != "f":
             raise ParameterError(
-                f"a table holds floats (N, N, N, 3) with N from 2 to {MOST_NODES}, got {self.table.dtype} {shape}"
+                f"a table holds floats (N, N, N, 3) with N from 2 to {MAX_NODES}, got {self.table.dtype} {shape}"
             )
         if self.interpolation not in get_args(Interpolation):
             raise ParameterError(f"interpolation must be 'tetrahedral' or 'trilinear', got {self.interpolation!r}")
@@ -80,7 +80,7 @@ class Lut3DMap(ColorMap):
     @cached_property
     def kernel(self) -> Lut3DKernel | None:
         """The same in one pass; None for a table far larger than any cache, which serves each color once instead."""
-        if self.nodes > _MOST_IN_CACHE:
+        if self.nodes > _MAX_IN_CACHE:
             return None
         return Lut3DKernel(self.table, self.interpolation == "tetrahedral", *self.domain)
 
@@ -131,8 +131,8 @@ def bake(color_map: ImageMap, nodes: int = 33, interpolation: Interpolation = "t
             f"a {type(color_map).__name__} is no function of color alone and has no 3D LUT; "
             "distill the normalizer into a StainNet, and bake that"
         )
-    if not isinstance(nodes, int) or not 2 <= nodes <= MOST_NODES:
-        raise ParameterError(f"nodes must be an integer from 2 to {MOST_NODES}, got {nodes!r}")
+    if not isinstance(nodes, int) or not 2 <= nodes <= MAX_NODES:
+        raise ParameterError(f"nodes must be an integer from 2 to {MAX_NODES}, got {nodes!r}")
     ramp = np.arange(nodes, dtype=np.float32) / np.float32(nodes - 1)
     channels = np.empty((3, nodes, nodes, nodes), np.float32)
     for red in range(nodes):

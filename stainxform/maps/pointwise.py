@@ -187,7 +187,7 @@ class PointwiseNetMap(ColorMap):
             raise ValueError(f"the last layer gives {channels} channels, expected 3")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the kernel: a pickle, by which caches tell models apart, must not depend on use."""
+        """Without the kernel: a pickle, by which caches distinguish models, must not depend on use."""
         return {"layers": self.layers}
 
     def _integers(self) -> list[tuple[np.ndarray, np.ndarray]]:

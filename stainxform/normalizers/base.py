@@ -51,7 +51,7 @@ class Normalizer(ABC):
     """Name under which the method is registered."""
 
     Settings: ClassVar[type[BaseSettings]] = BaseSettings
-    """What :meth:`fit` can be told: a dataclass that checks itself."""
+    """The settings of :meth:`fit`: a dataclass that checks itself."""
 
     def __post_init__(self) -> None:
         make_plain(self)

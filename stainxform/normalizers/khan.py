@@ -28,7 +28,7 @@ _GAP = 5 / 255
 
 @dataclass(frozen=True, eq=False)
 class MonotoneSpline:
-    """Cubic Hermite interpolation that never falls (PCHIP); beyond the last knot it goes on with slope 1.
+    """Cubic Hermite interpolation that never falls (PCHIP); beyond the last knot it continues with slope 1.
 
     Parameters
     ----------

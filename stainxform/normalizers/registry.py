@@ -96,7 +96,7 @@ for _method in (
     Method(
         "colornormnet",
         "stainxform.normalizers.colornormnet.normalizer:ColorNormNet",
-        "One CIELAB offset for an image or a slide, told by a self-supervised network",
+        "One CIELAB offset for an image or a slide, predicted by a self-supervised network",
         "ColorNormNet, ISBI 2021, arXiv 2011.15000 (reconstructed)",
         extra="torch",
         needs="torch",

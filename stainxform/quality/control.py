@@ -17,15 +17,15 @@ from stainxform.io.sources import Tiles
 from stainxform.quality.measures import STAIN_NAMES, TileMeasures, share_above
 
 FAULTS = ("blank", "black", "ink", "saturated", "blurred", "fold", "stain")
-"""Names of the faults, in the order in which they are told."""
+"""Names of the faults, in the order in which they are listed."""
 
 MIN_TILES = 10
 """With fewer tiles nothing can be said to be unlike the center: blur, folds and stains are then judged alone, or not."""
 
-LEAST_SPREAD = np.array([0.02, 0.02, 0.02, 0.02, 0.1, 0.1])
+MIN_SPREAD = np.array([0.02, 0.02, 0.02, 0.02, 0.1, 0.1])
 """Of the six stain numbers of tiles: a center whose tiles agree even better flags no trifles."""
 
-LEAST_FOCUS_SPREAD = 0.05
+MIN_FOCUS_SPREAD = 0.05
 MAD_TO_SD = 1.4826
 """Median absolute deviation of a normal distribution to its standard deviation."""
 
@@ -100,8 +100,8 @@ class QualityReport:
     def summary(self) -> str:
         """One clause: how many tiles have which fault."""
         counts = Counter(fault for tile in self.flagged for fault in tile.reasons)
-        told = ", ".join(f"{counts[fault]} {fault}" for fault in FAULTS if counts[fault])
-        return f"{len(self.flagged)} of {len(self.tiles)} tiles look unfit" + (f" ({told})" if told else "")
+        listed = ", ".join(f"{counts[fault]} {fault}" for fault in FAULTS if counts[fault])
+        return f"{len(self.flagged)} of {len(self.tiles)} tiles look unfit" + (f" ({listed})" if listed else "")
 
     def to_json(self, indent: int | None = None) -> str:
         """Everything as JSON; tiles by index, no names of files."""
@@ -150,9 +150,9 @@ class _Center:
     @classmethod
     def of(cls, measures: Iterable[TileMeasures]) -> _Center:
         tiles = [tile for tile in measures if not tile.blank]
-        focus = _median_and_spread([t.focus for t in tiles], LEAST_FOCUS_SPREAD)
+        focus = _median_and_spread([t.focus for t in tiles], MIN_FOCUS_SPREAD)
         density = _median_and_spread([t.density[90] for t in tiles if t.density is not None], 0.0)
-        stains = _median_and_spread([t.stains for t in tiles if t.stains is not None], LEAST_SPREAD)
+        stains = _median_and_spread([t.stains for t in tiles if t.stains is not None], MIN_SPREAD)
         return cls(
             None if focus is None else (float(focus[0]), float(focus[1])),
             None if density is None else float(density[0]),
@@ -165,12 +165,12 @@ class _Center:
         return np.asarray((tile.stains - self.stains[0]) / self.stains[1])
 
 
-def _median_and_spread(values: Sequence[Any], least: Any) -> tuple[np.ndarray, np.ndarray] | None:
+def _median_and_spread(values: Sequence[Any], minimum: Any) -> tuple[np.ndarray, np.ndarray] | None:
     if len(values) < MIN_TILES:
         return None
     rows = np.array(values, np.float64)
     median = np.median(rows, axis=0)
-    return median, np.maximum(MAD_TO_SD * np.median(np.abs(rows - median), axis=0), least)
+    return median, np.maximum(MAD_TO_SD * np.median(np.abs(rows - median), axis=0), minimum)
 
 
 def _judge(index: int, tile: TileMeasures, center: _Center, limits: Limits) -> TileQuality:
@@ -203,9 +203,9 @@ def _judge(index: int, tile: TileMeasures, center: _Center, limits: Limits) -> T
         return TileQuality(index, scores, reasons)
     scores["stain"] = distance = float(np.sqrt(np.square(offsets).sum()))
     if distance > limits.stain_distance:
-        most = int(np.abs(offsets).argmax())
-        more = "more" if offsets[most] > 0 else "less"
+        strongest = int(np.abs(offsets).argmax())
+        more = "more" if offsets[strongest] > 0 else "less"
         reasons["stain"] = (
-            f"stained unlike the center (distance {distance:.1f}), most of all {STAIN_NAMES[most]}: {more} than usual"
+            f"stained unlike the center (distance {distance:.1f}), most of all {STAIN_NAMES[strongest]}: {more} than usual"
         )
     return TileQuality(index, scores, reasons)

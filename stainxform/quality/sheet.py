@@ -12,7 +12,7 @@ from stainxform.io.images import write_image
 from stainxform.io.sources import Tiles
 from stainxform.quality.control import QualityReport
 
-MOST = 60
+MAX_TILES = 60
 """Tiles on a sheet; the first ones of more."""
 
 COLUMNS = 6
@@ -35,7 +35,7 @@ def write_sheet(path: str | Path, images: Any, report: QualityReport) -> int:
     from PIL import Image, ImageDraw, ImageFont
 
     tiles = images if isinstance(images, Tiles) else Tiles(images)
-    shown = report.flagged[:MOST]
+    shown = report.flagged[:MAX_TILES]
     if not shown:
         return 0
     rows = -(-len(shown) // COLUMNS)

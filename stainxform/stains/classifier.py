@@ -145,7 +145,7 @@ def bundled_classifier() -> StainClassifier:
 
 
 def _palette_histogram(histogram: ColorHistogram) -> np.ndarray:
-    """Square roots of the frequencies of the colors of a palette, ``(512,)``: rare colors, too, tell the staining."""
+    """Square roots of the frequencies of the colors of a palette, ``(512,)``: rare colors, too, show the staining."""
     red, green, blue = np.rint(histogram.colors * 255).astype(np.intp) // (256 // _PALETTE)
     index = (red * _PALETTE + green) * _PALETTE + blue
     counts = np.bincount(index, histogram.counts, minlength=_PALETTE**3)

@@ -27,13 +27,13 @@ class Densities:
     histogram : the colors.
     space : optical density.
     counts : int64 ``(K,)``; 0 leaves a color out.
-    least : a color counts if every one of its densities is at least this.
+    minimum : a color counts if every one of its densities is at least this.
     """
 
     histogram: ColorHistogram
     space: LogarithmicSpace
     counts: np.ndarray
-    least: float = -math.inf
+    minimum: float = -math.inf
 
     def second_moments(self, centered: bool) -> tuple[int, np.ndarray]:
         """Pixels that count, and the mean products ``(3, 3)`` of densities, about their means or about zero."""
@@ -66,7 +66,7 @@ class Densities:
         levels = self.histogram.levels
         if levels is None or not native.active():
             return None
-        return kernels.Colors(levels, self.counts, level_tables(self.space), self.least)
+        return kernels.Colors(levels, self.counts, level_tables(self.space), self.minimum)
 
     @cached_property
     def _values(self) -> np.ndarray:
@@ -74,4 +74,4 @@ class Densities:
 
     @cached_property
     def _weights(self) -> np.ndarray:
-        return self.counts * (self._values.min(axis=0) >= self.least)
+        return self.counts * (self._values.min(axis=0) >= self.minimum)

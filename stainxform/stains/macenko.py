@@ -20,7 +20,7 @@ from stainxform.stains.estimator import StainEstimator, Stains
 from stainxform.stains.separation import LeastSquares, NonnegativeLasso
 
 MIN_STAIN_ANGLE = 5.0
-"""Two stain vectors closer than this, in degrees, cannot be told apart: camera noise of one level spreads a single
+"""Two stain vectors closer than this, in degrees, cannot be distinguished: camera noise of one level spreads a single
 stain over 2 to 3 degrees; real H&E tiles, of five scanners and six laboratories, show 9 or more."""
 
 

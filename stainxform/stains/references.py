@@ -117,7 +117,7 @@ def stain_angles(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def match_stains(vectors: np.ndarray, reference: str | np.ndarray = "he") -> np.ndarray:
-    """Put stain vectors in the order of reference stains: the assignment with the least sum of angles.
+    """Put stain vectors in the order of reference stains: the assignment with the smallest sum of angles.
 
     All vectors are assigned at once, so that a laboratory whose colors are all shifted does not confuse its stains.
     Rules on ratios of color channels, which are common, do.

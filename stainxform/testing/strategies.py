@@ -145,8 +145,8 @@ def slides(smallest: int = 1, largest: int = 200) -> st.SearchStrategy[SmallSlid
     def build(seed: int, height: int, width: int, levels: int, kind: str) -> SmallSlide:
         image = he_image(seed, height, width)
         image[:, width * 2 // 3 :] = 244
-        most = max(min(height, width).bit_length(), 1)
-        return SmallSlide(image, min(levels, most), kind)
+        deepest = max(min(height, width).bit_length(), 1)
+        return SmallSlide(image, min(levels, deepest), kind)
 
     kinds = st.sampled_from(["deflate", "deflate, wide tiles"])
     return st.builds(build, _SEEDS, sides(smallest, largest), sides(smallest, largest), st.integers(1, 4), kinds)

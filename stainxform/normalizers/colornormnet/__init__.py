@@ -1,1 +1,1 @@
-"""ColorNormNet: one CIELAB offset, told by a small network."""
+"""ColorNormNet: one CIELAB offset, predicted by a small network."""

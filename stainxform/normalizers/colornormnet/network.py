@@ -1,4 +1,4 @@
-"""The ColorNormNet network: four dense blocks that tell, at every pixel, how far a tissue's color has been shifted.
+"""The ColorNormNet network: four dense blocks that predict, at every pixel, how far a tissue's color has been shifted.
 
 Source: arXiv 2011.15000 (ISBI 2021). No code is public; the layout below is the one that we found to have exactly the
 paper's 2,352 parameters (reconstructed, see ``docs/methods/colornormnet.md``).

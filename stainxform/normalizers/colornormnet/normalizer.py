@@ -1,4 +1,4 @@
-"""ColorNormNet: one CIELAB offset for an image or a slide, told by a network trained on one center alone.
+"""ColorNormNet: one CIELAB offset for an image or a slide, predicted by a network trained on one center alone.
 
 arXiv 2011.15000 (ISBI 2021). No code is public: this is a reconstruction, see ``docs/methods/colornormnet.md`` for what
 the paper states and what is reconstructed.
@@ -30,7 +30,7 @@ WINDOW = 1024
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ColorNormNet(NetworkNormalizer):
-    """Tell how far an image's a* and b* are from the center's, and take that off.
+    """Predict how far an image's a* and b* are from the center's, and take that off.
 
     One offset serves the whole image, so structure cannot be hallucinated: what is applied is a fixed shift in CIELAB.
 
@@ -106,7 +106,7 @@ class ColorNormNet(NetworkNormalizer):
 
 def _mean(total: np.ndarray, pixels: int) -> np.ndarray:
     if not pixels:
-        raise NotEnoughTissueError("there is no tissue pixel to tell a color offset from")
+        raise NotEnoughTissueError("there is no tissue pixel to predict a color offset from")
     return total / pixels
 
 

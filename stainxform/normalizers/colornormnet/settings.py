@@ -1,4 +1,4 @@
-"""What a fit of ColorNormNet can be told."""
+"""Settings of a fit of ColorNormNet."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ColorNormNetSettings(TrainingSettings):
     seed : same seed, same tiles: same weights on one machine with the same number of threads.
     device : "auto" (CUDA where present), "cpu", "cuda", ...
     workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
-    resume : go on from the checkpoint in ``workdir``.
+    resume : continue from the checkpoint in ``workdir``.
     progress : show a progress bar; None: if stderr is a terminal.
 
     Raises ParameterError for values that make no sense.

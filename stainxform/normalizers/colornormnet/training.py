@@ -1,4 +1,4 @@
-"""Training of ColorNormNet: a center's tiles, shifted in CIELAB by known offsets, from which the offsets are told."""
+"""Training of ColorNormNet: a center's tiles, shifted in CIELAB by known offsets, which the network learns to predict."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ColorNormNetTask:
         return [{"params": list(self.net.parameters()), "lr": self._settings.learning_rate}]
 
     def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Shift random crops by random offsets, which the network must tell at every pixel; 0 for L*."""
+        """Shift random crops by random offsets, which the network must predict at every pixel; 0 for L*."""
         planes = np.stack(
             [data.random_crop(self._tiles, self._settings.crop, rng) for _ in range(self._settings.batch)], axis=1
         )

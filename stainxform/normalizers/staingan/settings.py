@@ -1,4 +1,4 @@
-"""What a fit of StainGAN can be told."""
+"""Settings of a fit of StainGAN."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StainGANSettings(TrainingSettings):
     seed : same seed, same tiles: same weights on one machine with the same number of threads.
     device : "auto" (CUDA where present), "cpu", "cuda", ...; CUDA trains in bfloat16 mixed precision.
     workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
-    resume : go on from the checkpoint in ``workdir``.
+    resume : continue from the checkpoint in ``workdir``.
     progress : show a progress bar; None: if stderr is a terminal.
 
     Raises

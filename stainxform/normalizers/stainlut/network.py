@@ -194,7 +194,7 @@ class StainLUTNet(nn.Module):
                 nn.init.normal_(module.weight, 1.0, 0.02)
         if self.predictor.norm == "none":
             # Thresholds on brightness from .1 to 1: with zero biases and LeakyReLU the whole Predictor only scales with
-            # the exposure of its input, and cannot tell a dark tile from a light one.
+            # the exposure of its input, and cannot distinguish a dark tile from a light one.
             first = self.predictor.convs[0]
             assert isinstance(first, nn.Conv2d)
             assert first.bias is not None

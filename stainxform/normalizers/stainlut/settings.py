@@ -1,4 +1,4 @@
-"""What a fit of StainLUT can be told."""
+"""Settings of a fit of StainLUT."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class StainLUTSettings(TrainingSettings):
         training tiles serve.
     validate_every : steps between validations and checkpoints.
     workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
-    resume : go on from the checkpoint in ``workdir``.
+    resume : continue from the checkpoint in ``workdir``.
     progress : show a progress bar; None: if stderr is a terminal.
 
     Raises ParameterError for values that make no sense.

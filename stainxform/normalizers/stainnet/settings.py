@@ -1,4 +1,4 @@
-"""What a fit of StainNet can be told."""
+"""Settings of a fit of StainNet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StainNetSettings(TrainingSettings):
     seed : same seed, same tiles, same teacher: same weights on one machine.
     device : "auto" (CUDA where present), "cpu", "cuda", ... of the training; the teacher runs where it is.
     workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
-    resume : go on from the checkpoint in ``workdir``.
+    resume : continue from the checkpoint in ``workdir``.
     progress : show a progress bar; None: if stderr is a terminal.
 
     Raises
