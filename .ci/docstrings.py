@@ -39,7 +39,11 @@ def documented(owner: Any, name: str, module: str) -> Iterator[tuple[str, Any]]:
     made_when_asked = {key: getattr(owner, key) for key in getattr(owner, "__all__", ())}
     for key, member in (made_when_asked | dict(vars(owner))).items():
         member = getattr(member, "__func__", member)  # of a class method
-        ours = isinstance(member, property) or getattr(member, "__module__", None) == module
+        home = (
+            getattr(member, "__module__", None),
+            getattr(member, "__name__", None),
+        )  # not another name's, nor imported
+        ours = isinstance(member, property) or home == (module, key)
         if ours and member.__doc__ and (inspect.isroutine(member) or isinstance(member, property | type)):
             yield f"{name}.{key}", member
             if isinstance(member, type):
