@@ -1,7 +1,10 @@
 """Every Python block of README and docs runs, page by page, with what their readers are supposed to have at hand."""
 
+import ast
+import inspect
 import re
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,7 +12,10 @@ import slide_files
 from conftest import TINY
 
 import stainxform as sx
+from stainxform.errors import NotEnoughTissueError, ParameterError
+from stainxform.normalizers.registry import normalizer_class
 from stainxform.samples import pair
+from stainxform.slides import READERS
 
 torch = pytest.importorskip("torch")
 
@@ -23,7 +29,14 @@ def blocks(page):
     return BLOCK.findall(page.read_text())
 
 
-PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if blocks(page)]
+OWN_TESTS = {"write_your_own.md"}
+"""Pages that register something, which a test of theirs takes back."""
+
+PAGES = [
+    page
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if blocks(page) and page.name not in OWN_TESTS
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +65,80 @@ def write(path, tile):
     Image.fromarray(tile).save(path)
 
 
-def fitting(images=None, method="stainlut", **settings):
-    """``fit_center`` of few steps."""
-    quick = {name: value for name, value in TINY.get(method, {}).items() if name not in settings or name == "steps"}
-    settings = {name: value for name, value in settings.items() if name != "steps" and name not in quick}
-    return _fit_center(images, method, **settings, **quick)
-
+GLASS = np.full((64, 64, 3), 245, np.uint8)
 
 _fit_center = sx.fit_center
+
+
+def fitting(images=None, method="stainlut", **settings):
+    """``fit_center`` with every setting that a page says, but for fewer ``steps``; what it leaves open is quick."""
+    check_settings(method, settings)
+    quick = TINY.get(method, {})
+    fewer = {"steps": min(settings["steps"], quick["steps"])} if "steps" in settings else {}
+    return _fit_center(images, method, **(quick | settings | fewer))
+
+
+def check_settings(method, settings):
+    """The method has each of the settings, and their values make sense: that comes before the one blank tile does."""
+    of_the_fit = {name: value for name, value in settings.items() if name not in {"slides", "sampling"}}
+    with pytest.raises(NotEnoughTissueError, match="none of the 1 tiles"):
+        _fit_center(GLASS, method, **of_the_fit)
+
+
+def test_a_page_is_run_with_what_it_says(monkeypatch):
+    ran = []
+    monkeypatch.setitem(globals(), "check_settings", lambda *_: None)
+    monkeypatch.setitem(globals(), "_fit_center", lambda images, method, **settings: ran.append(settings))
+    fitting("center_a/", "staingan", source="center_b/", width=16, crop=128, steps=2000, workdir="runs")
+    fitting("center_a/", "macenko", alpha=2)
+    assert ran[0] == TINY["staingan"] | {"source": "center_b/", "width": 16, "crop": 128, "workdir": "runs"}
+    assert ran[0]["steps"] < 2000
+    assert ran[1] == {"alpha": 2}
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong"),
+    [("macenko", {"steps": 2000}), ("macenko", {"alpha": -1}), ("stainlut", {"steps": 0}), ("stainlut", {"stepz": 1})],
+)
+def test_a_page_cannot_name_a_setting_that_is_none(method, wrong):
+    with pytest.raises(ParameterError, match=next(iter(wrong))):
+        fitting(GLASS, method, **wrong)
+
+
+METHOD_PAGES = [page for page in sorted((ROOT / "docs" / "methods").glob("*.md")) if page.stem in sx.methods()]
+ROW = re.compile(r"^\| (`\w+`(?:, `\w+`)*) \| (.*?) \|", re.MULTILINE)
+INLINE = re.compile(r"`[^`\n]*`")
+SAID = re.compile(r"\b(\w+)=(\"[^\"]*\"|True|False|None|-?[\d.]+(?:e-?\d+)?)")
+
+
+@pytest.mark.parametrize("page", METHOD_PAGES, ids=lambda page: page.stem)
+def test_a_page_names_settings_of_its_method_with_their_defaults(page):
+    known = inspect.signature(normalizer_class(page.stem).Settings).parameters
+    table = page.read_text().partition("\n| parameter | default |")[2].partition("\n\n")[0]
+    for names, defaults in ROW.findall(table):
+        names = [name.strip("`") for name in names.split(", ")]
+        assert set(names) <= set(known)
+        for name, default in zip(names, defaults.split(", "), strict=True):
+            value = literal(default.strip("`"))
+            assert value is NotImplemented or value == known[name].default, f"{name}={known[name].default!r}"
+
+
+@pytest.mark.parametrize("page", METHOD_PAGES, ids=lambda page: page.stem)
+def test_settings_in_the_text_of_a_page_have_legal_values(page):
+    known = inspect.signature(normalizer_class(page.stem).Settings).parameters
+    text = BLOCK.sub("", page.read_text())
+    for code in INLINE.findall(text):
+        for name, value in SAID.findall(code):
+            if name in known:
+                check_settings(page.stem, TINY.get(page.stem, {}) | {name: literal(value)})
+
+
+def literal(text):
+    """The value that a table shows, or NotImplemented where it is said in words."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return NotImplemented
 
 
 @pytest.mark.slow
@@ -78,11 +157,12 @@ def test_the_blocks_of_a_page_run(page, center_files, tmp_path, monkeypatch):
     }  # fmt: skip
     names |= PAGE_NAMES.get(page.name, lambda names: {})(names)
     ran = 0
-    for block in blocks(page):
-        lacking = [needed for word, needed in NEEDS.items() if word in block and not importable(needed)]
-        if not lacking:
-            exec(compile(block, str(page), "exec"), names)
-            ran += 1
+    with mock.patch.dict(READERS):  # what a page registers ends with it
+        for block in blocks(page):
+            lacking = [needed for word, needed in NEEDS.items() if word in block and not importable(needed)]
+            if not lacking:
+                exec(compile(block, str(page), "exec"), names)
+                ran += 1
     if not ran:
         pytest.skip("no block of this page can run here")
 
