@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from albumentations.core.transforms_interface import BaseTransformInitSchema, ImageOnlyTransform
 from pydantic import create_model
 
-from stainxform._hosts.augment import build, parameters, transform_doc, transform_name
+from stainxform._hosts.augment import build, parameter_names, signature, transform_doc, transform_name
 from stainxform.augment import Augmentation, Draw
 from stainxform.errors import ParameterError
 from stainxform.image.blank import OnBlank
@@ -34,8 +34,15 @@ class RandAugmentation(ImageOnlyTransform):
 
     __module__ = "stainxform.albumentations"
 
-    augmentation: Augmentation
-    on_blank: OnBlank
+    kind: ClassVar[type[Augmentation]]
+    """The augmentation."""
+
+    def __init__(self, *, on_blank: OnBlank = "keep", p: float = 0.5, **parameters: Any) -> None:
+        super().__init__(p=p)
+        self.augmentation = build(self.kind, parameters)
+        self.on_blank = on_blank
+        for name, value in parameters.items():
+            setattr(self, name, _plain(value))
 
     def get_params(self) -> dict[str, Any]:
         """Draw."""
@@ -78,24 +85,20 @@ def _plain(value: Any) -> Any:
 
 def of_augmentation(kind: type[Augmentation]) -> tuple[type[RandAugmentation]]:
     """The transform for one augmentation."""
-    own = [parameter.replace(kind=parameter.POSITIONAL_OR_KEYWORD) for parameter in parameters(kind)]
+    arguments = signature(kind, inspect.signature(RandAugmentation))
 
-    def init(self: RandAugmentation, on_blank: OnBlank = "keep", p: float = 0.5, **arguments: Any) -> None:
-        ImageOnlyTransform.__init__(self, p=p)
-        self.augmentation = build(kind, arguments)
-        self.on_blank = on_blank
-        for name, value in arguments.items():
-            setattr(self, name, _plain(value))
+    def init(self: RandAugmentation, **given: Any) -> None:
+        RandAugmentation.__init__(self, **given)
 
     # albumentations reads the arguments, their defaults, and what to serialize, from this.
-    itself, *others, _ = inspect.signature(init).parameters.values()
-    arguments = inspect.Signature([itself, *own, *others])
-    init.__signature__ = arguments  # type: ignore[attr-defined]
-    fields: dict[str, Any] = dict.fromkeys((parameter.name for parameter in own), (Any, None))
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    init.__signature__ = inspect.Signature([itself, *arguments.parameters.values()])  # type: ignore[attr-defined]
+    fields: dict[str, Any] = dict.fromkeys(parameter_names(kind), (Any, None))
     members = {
         "__module__": RandAugmentation.__module__,
         "__doc__": transform_doc(kind, arguments, RandAugmentation.__doc__),
         "__init__": init,
         "InitSchema": create_model("InitSchema", __base__=_Schema, **fields),
+        "kind": kind,
     }
     return (type(transform_name(kind.name), (RandAugmentation,), members),)
