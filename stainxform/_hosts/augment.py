@@ -88,11 +88,15 @@ def transform_doc(kind: type[Augmentation], arguments: inspect.Signature, *hosts
     if kind.presets:
         described["preset"] = f"preset : str, optional\n    A strength by name: {', '.join(kind.presets)}."
     entries = dict.fromkeys(described[name] for name in arguments.parameters if name in described)
-    title = f"{kind.title}, at random. See :class:`stainxform.augment.{kind.__name__}`."
     notes = _split(texts[-1])[2]
-    return "\n".join(
-        [title, "", *_PARAMETERS, *entries, "", *([notes, ""] if notes else []), f"Source: {kind.source}."]
-    )
+    paragraphs = [
+        f"{kind.title}, at random.",
+        f"Draws from :class:`stainxform.augment.{kind.__name__}`.",
+        "\n".join([*_PARAMETERS, *entries]),
+        *([notes] if notes else []),
+        f"Source: {kind.source}.",
+    ]
+    return "\n\n".join(paragraphs)
 
 
 _PARAMETERS = ("Parameters", "----------")

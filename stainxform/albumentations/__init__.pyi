@@ -199,7 +199,9 @@ class Vahadane(StainNormalize):
     ) -> None: ...
 
 class RandBrightnessContrast(RandAugmentation):
-    """Changed brightness, and contrast about the image's mean gray, at random. See :class:`stainxform.augment.BrightnessContrast`.
+    """Changed brightness, and contrast about the image's mean gray, at random.
+
+    Draws from :class:`stainxform.augment.BrightnessContrast`.
 
     Parameters
     ----------
@@ -227,7 +229,9 @@ class RandBrightnessContrast(RandAugmentation):
     ) -> None: ...
 
 class RandStainGrayscale(RandAugmentation):
-    """Gray image, three times: the baseline without color, at random. See :class:`stainxform.augment.StainGrayscale`.
+    """Gray image, three times: the baseline without color, at random.
+
+    Draws from :class:`stainxform.augment.StainGrayscale`.
 
     Parameters
     ----------
@@ -249,7 +253,9 @@ class RandStainGrayscale(RandAugmentation):
     ) -> None: ...
 
 class RandHED(RandAugmentation):
-    """Scaled and shifted hematoxylin, eosin and DAB, with fixed stain vectors, at random. See :class:`stainxform.augment.HED`.
+    """Scaled and shifted hematoxylin, eosin and DAB, with fixed stain vectors, at random.
+
+    Draws from :class:`stainxform.augment.HED`.
 
     Parameters
     ----------
@@ -283,7 +289,9 @@ class RandHED(RandAugmentation):
     ) -> None: ...
 
 class RandHSV(RandAugmentation):
-    """Turned hue and changed saturation, at random. See :class:`stainxform.augment.HSV`.
+    """Turned hue and changed saturation, at random.
+
+    Draws from :class:`stainxform.augment.HSV`.
 
     Parameters
     ----------
@@ -312,7 +320,9 @@ class RandHSV(RandAugmentation):
     ) -> None: ...
 
 class RandStainNA(RandAugmentation):
-    """Reinhard normalization to a target drawn from a training set's variation, at random. See :class:`stainxform.augment.RandStainNA`.
+    """Reinhard normalization to a target drawn from a training set's variation, at random.
+
+    Draws from :class:`stainxform.augment.RandStainNA`.
 
     Parameters
     ----------
@@ -343,7 +353,9 @@ class RandStainNA(RandAugmentation):
     ) -> None: ...
 
 class RandStainJitter(RandAugmentation):
-    """Scaled and shifted hematoxylin and eosin, with the image's own stain vectors, at random. See :class:`stainxform.augment.StainJitter`.
+    """Scaled and shifted hematoxylin and eosin, with the image's own stain vectors, at random.
+
+    Draws from :class:`stainxform.augment.StainJitter`.
 
     Parameters
     ----------
@@ -383,7 +395,9 @@ class RandStainJitter(RandAugmentation):
     ) -> None: ...
 
 class RandStainStyle(RandAugmentation):
-    """Normalization to a center, or a mixture of two, drawn from several, at random. See :class:`stainxform.augment.StainStyle`.
+    """Normalization to a center, or a mixture of two, drawn from several, at random.
+
+    Draws from :class:`stainxform.augment.StainStyle`.
 
     Parameters
     ----------

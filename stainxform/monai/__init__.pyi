@@ -494,7 +494,9 @@ VahadaneD = Vahadaned
 VahadaneDict = Vahadaned
 
 class RandBrightnessContrast(RandAugmentation):
-    """Changed brightness, and contrast about the image's mean gray, at random. See :class:`stainxform.augment.BrightnessContrast`.
+    """Changed brightness, and contrast about the image's mean gray, at random.
+
+    Draws from :class:`stainxform.augment.BrightnessContrast`.
 
     Parameters
     ----------
@@ -522,7 +524,9 @@ class RandBrightnessContrast(RandAugmentation):
     ) -> None: ...
 
 class RandBrightnessContrastd(RandAugmentationd):
-    """Changed brightness, and contrast about the image's mean gray, at random. See :class:`stainxform.augment.BrightnessContrast`.
+    """Changed brightness, and contrast about the image's mean gray, at random.
+
+    Draws from :class:`stainxform.augment.BrightnessContrast`.
 
     Parameters
     ----------
@@ -558,7 +562,9 @@ RandBrightnessContrastD = RandBrightnessContrastd
 RandBrightnessContrastDict = RandBrightnessContrastd
 
 class RandStainGrayscale(RandAugmentation):
-    """Gray image, three times: the baseline without color, at random. See :class:`stainxform.augment.StainGrayscale`.
+    """Gray image, three times: the baseline without color, at random.
+
+    Draws from :class:`stainxform.augment.StainGrayscale`.
 
     Parameters
     ----------
@@ -580,7 +586,9 @@ class RandStainGrayscale(RandAugmentation):
     ) -> None: ...
 
 class RandStainGrayscaled(RandAugmentationd):
-    """Gray image, three times: the baseline without color, at random. See :class:`stainxform.augment.StainGrayscale`.
+    """Gray image, three times: the baseline without color, at random.
+
+    Draws from :class:`stainxform.augment.StainGrayscale`.
 
     Parameters
     ----------
@@ -610,7 +618,9 @@ RandStainGrayscaleD = RandStainGrayscaled
 RandStainGrayscaleDict = RandStainGrayscaled
 
 class RandHED(RandAugmentation):
-    """Scaled and shifted hematoxylin, eosin and DAB, with fixed stain vectors, at random. See :class:`stainxform.augment.HED`.
+    """Scaled and shifted hematoxylin, eosin and DAB, with fixed stain vectors, at random.
+
+    Draws from :class:`stainxform.augment.HED`.
 
     Parameters
     ----------
@@ -644,7 +654,9 @@ class RandHED(RandAugmentation):
     ) -> None: ...
 
 class RandHEDd(RandAugmentationd):
-    """Scaled and shifted hematoxylin, eosin and DAB, with fixed stain vectors, at random. See :class:`stainxform.augment.HED`.
+    """Scaled and shifted hematoxylin, eosin and DAB, with fixed stain vectors, at random.
+
+    Draws from :class:`stainxform.augment.HED`.
 
     Parameters
     ----------
@@ -686,7 +698,9 @@ RandHEDD = RandHEDd
 RandHEDDict = RandHEDd
 
 class RandHSV(RandAugmentation):
-    """Turned hue and changed saturation, at random. See :class:`stainxform.augment.HSV`.
+    """Turned hue and changed saturation, at random.
+
+    Draws from :class:`stainxform.augment.HSV`.
 
     Parameters
     ----------
@@ -715,7 +729,9 @@ class RandHSV(RandAugmentation):
     ) -> None: ...
 
 class RandHSVd(RandAugmentationd):
-    """Turned hue and changed saturation, at random. See :class:`stainxform.augment.HSV`.
+    """Turned hue and changed saturation, at random.
+
+    Draws from :class:`stainxform.augment.HSV`.
 
     Parameters
     ----------
@@ -752,7 +768,9 @@ RandHSVD = RandHSVd
 RandHSVDict = RandHSVd
 
 class RandStainNA(RandAugmentation):
-    """Reinhard normalization to a target drawn from a training set's variation, at random. See :class:`stainxform.augment.RandStainNA`.
+    """Reinhard normalization to a target drawn from a training set's variation, at random.
+
+    Draws from :class:`stainxform.augment.RandStainNA`.
 
     Parameters
     ----------
@@ -783,7 +801,9 @@ class RandStainNA(RandAugmentation):
     ) -> None: ...
 
 class RandStainNAd(RandAugmentationd):
-    """Reinhard normalization to a target drawn from a training set's variation, at random. See :class:`stainxform.augment.RandStainNA`.
+    """Reinhard normalization to a target drawn from a training set's variation, at random.
+
+    Draws from :class:`stainxform.augment.RandStainNA`.
 
     Parameters
     ----------
@@ -822,7 +842,9 @@ RandStainNAD = RandStainNAd
 RandStainNADict = RandStainNAd
 
 class RandStainJitter(RandAugmentation):
-    """Scaled and shifted hematoxylin and eosin, with the image's own stain vectors, at random. See :class:`stainxform.augment.StainJitter`.
+    """Scaled and shifted hematoxylin and eosin, with the image's own stain vectors, at random.
+
+    Draws from :class:`stainxform.augment.StainJitter`.
 
     Parameters
     ----------
@@ -862,7 +884,9 @@ class RandStainJitter(RandAugmentation):
     ) -> None: ...
 
 class RandStainJitterd(RandAugmentationd):
-    """Scaled and shifted hematoxylin and eosin, with the image's own stain vectors, at random. See :class:`stainxform.augment.StainJitter`.
+    """Scaled and shifted hematoxylin and eosin, with the image's own stain vectors, at random.
+
+    Draws from :class:`stainxform.augment.StainJitter`.
 
     Parameters
     ----------
@@ -910,7 +934,9 @@ RandStainJitterD = RandStainJitterd
 RandStainJitterDict = RandStainJitterd
 
 class RandStainStyle(RandAugmentation):
-    """Normalization to a center, or a mixture of two, drawn from several, at random. See :class:`stainxform.augment.StainStyle`.
+    """Normalization to a center, or a mixture of two, drawn from several, at random.
+
+    Draws from :class:`stainxform.augment.StainStyle`.
 
     Parameters
     ----------
@@ -937,7 +963,9 @@ class RandStainStyle(RandAugmentation):
     ) -> None: ...
 
 class RandStainStyled(RandAugmentationd):
-    """Normalization to a center, or a mixture of two, drawn from several, at random. See :class:`stainxform.augment.StainStyle`.
+    """Normalization to a center, or a mixture of two, drawn from several, at random.
+
+    Draws from :class:`stainxform.augment.StainStyle`.
 
     Parameters
     ----------

@@ -200,7 +200,9 @@ class Vahadane(StainNormalize):
     ) -> None: ...
 
 class RandBrightnessContrast(RandAugmentation):
-    """Changed brightness, and contrast about the image's mean gray, at random. See :class:`stainxform.augment.BrightnessContrast`.
+    """Changed brightness, and contrast about the image's mean gray, at random.
+
+    Draws from :class:`stainxform.augment.BrightnessContrast`.
 
     Parameters
     ----------
@@ -229,7 +231,9 @@ class RandBrightnessContrast(RandAugmentation):
     ) -> None: ...
 
 class RandStainGrayscale(RandAugmentation):
-    """Gray image, three times: the baseline without color, at random. See :class:`stainxform.augment.StainGrayscale`.
+    """Gray image, three times: the baseline without color, at random.
+
+    Draws from :class:`stainxform.augment.StainGrayscale`.
 
     Parameters
     ----------
@@ -252,7 +256,9 @@ class RandStainGrayscale(RandAugmentation):
     ) -> None: ...
 
 class RandHED(RandAugmentation):
-    """Scaled and shifted hematoxylin, eosin and DAB, with fixed stain vectors, at random. See :class:`stainxform.augment.HED`.
+    """Scaled and shifted hematoxylin, eosin and DAB, with fixed stain vectors, at random.
+
+    Draws from :class:`stainxform.augment.HED`.
 
     Parameters
     ----------
@@ -287,7 +293,9 @@ class RandHED(RandAugmentation):
     ) -> None: ...
 
 class RandHSV(RandAugmentation):
-    """Turned hue and changed saturation, at random. See :class:`stainxform.augment.HSV`.
+    """Turned hue and changed saturation, at random.
+
+    Draws from :class:`stainxform.augment.HSV`.
 
     Parameters
     ----------
@@ -317,7 +325,9 @@ class RandHSV(RandAugmentation):
     ) -> None: ...
 
 class RandStainNA(RandAugmentation):
-    """Reinhard normalization to a target drawn from a training set's variation, at random. See :class:`stainxform.augment.RandStainNA`.
+    """Reinhard normalization to a target drawn from a training set's variation, at random.
+
+    Draws from :class:`stainxform.augment.RandStainNA`.
 
     Parameters
     ----------
@@ -349,7 +359,9 @@ class RandStainNA(RandAugmentation):
     ) -> None: ...
 
 class RandStainJitter(RandAugmentation):
-    """Scaled and shifted hematoxylin and eosin, with the image's own stain vectors, at random. See :class:`stainxform.augment.StainJitter`.
+    """Scaled and shifted hematoxylin and eosin, with the image's own stain vectors, at random.
+
+    Draws from :class:`stainxform.augment.StainJitter`.
 
     Parameters
     ----------
@@ -390,7 +402,9 @@ class RandStainJitter(RandAugmentation):
     ) -> None: ...
 
 class RandStainStyle(RandAugmentation):
-    """Normalization to a center, or a mixture of two, drawn from several, at random. See :class:`stainxform.augment.StainStyle`.
+    """Normalization to a center, or a mixture of two, drawn from several, at random.
+
+    Draws from :class:`stainxform.augment.StainStyle`.
 
     Parameters
     ----------
