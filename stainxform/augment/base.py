@@ -14,6 +14,8 @@ from stainxform.image.histogram import ColorHistogram, PixelHistogram
 from stainxform.image.layout import Image, ValueRange, check_image
 from stainxform.maps import ColorMap
 
+__all__ = ["Augmentation", "Draw", "Interval", "Rng", "T", "draw_each", "interval", "per_stain"]
+
 T = TypeVar("T")
 
 Interval = tuple[float, float]

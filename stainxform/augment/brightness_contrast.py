@@ -12,6 +12,8 @@ from stainxform.color import Planes, gray, namespace
 from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ColorMap, IdentityMap
 
+__all__ = ["BrightnessContrast", "BrightnessContrastMap", "brighten"]
+
 
 @dataclass(frozen=True)
 class BrightnessContrastMap(ColorMap):

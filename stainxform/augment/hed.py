@@ -16,6 +16,8 @@ from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ChannelAffineMap, ColorMap, IdentityMap
 from stainxform.stains.references import REFERENCES
 
+__all__ = ["DEFINITIONS", "HED", "RUIFROK_HED", "FlooredDensity"]
+
 RUIFROK_HED = np.array(REFERENCES["hed"].densities).T
 """Hematoxylin, eosin, DAB in the columns; scikit-image does not scale them to unit length."""
 

@@ -13,6 +13,8 @@ from stainxform.color import ColorSpace, Planes, namespace, stack
 from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ColorMap
 
+__all__ = ["HSV", "HSVMap", "HueSaturationValue"]
+
 
 @dataclass(frozen=True)
 class HueSaturationValue(ColorSpace):

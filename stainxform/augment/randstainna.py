@@ -28,6 +28,8 @@ from stainxform.modelfile import ModelState, read_model, write_model
 from stainxform.normalizers.base import array_of
 from stainxform.normalizers.reinhard import SPACES, Reinhard
 
+__all__ = ["ColorStatistics", "RandStainNA"]
+
 _MIN_STD = 0.1
 """A drawn standard deviation is at least this part of the mean one: near 0 it would flatten the image, and below 0,
 which the authors' code lets happen, invert it."""

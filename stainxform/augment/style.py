@@ -16,6 +16,8 @@ from stainxform.image.tissue import is_blank
 from stainxform.maps import ColorMap
 from stainxform.normalizers.base import Normalizer, PointwiseNormalizer
 
+__all__ = ["BlendMap", "StainStyle"]
+
 _DENSITY = ReversibleDensity(io=255, offset=1)
 
 
