@@ -3,6 +3,22 @@
 Each message is one sentence that says what is wrong, which value, and what to do.
 """
 
+__all__ = [
+    "InvalidImageError",
+    "MissingDependencyError",
+    "ModelFileError",
+    "NotEnoughTissueError",
+    "ParameterError",
+    "ResumeError",
+    "SlideBusyError",
+    "SlideError",
+    "SlideWriteError",
+    "StainXformError",
+    "StainXformWarning",
+    "TrainingError",
+    "UnsupportedSlideError",
+]
+
 
 class StainXformError(Exception):
     """Base of all stainxform errors."""

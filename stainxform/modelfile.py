@@ -19,6 +19,8 @@ from stainxform.errors import ModelFileError
 from stainxform.io.atomic import atomic_write
 from stainxform.io.settings import for_json
 
+__all__ = ["FORMAT", "ModelState", "digest", "pack", "read_model", "settings_digest", "unpack", "write_model"]
+
 FORMAT = 1
 """Version of the file layout. A reader refuses files with a higher number."""
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from stainxform.nn import Normalize
     from stainxform.normalizers.base import Normalizer
 
+__all__ = ["OPSET", "Dtype", "export"]
+
 OPSET = 18
 
 Dtype = Literal["float32", "uint8"]

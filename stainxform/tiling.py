@@ -9,6 +9,8 @@ from stainxform.errors import ParameterError
 from stainxform.image.layout import Image, ValueRange, check_image
 from stainxform.maps import ImageMap
 
+__all__ = ["Box", "apply_in_tiles", "surroundings"]
+
 Box = tuple[int, int, int, int]
 """(x, y, width, height) in pixels."""
 

@@ -6,6 +6,9 @@ import copy
 import json
 import pickle
 import random
+from abc import abstractmethod
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from references import macenko as macenko_reference
 from references import reinhard as reinhard_reference
 from skimage import color as skimage_color
 from strategies import LAYOUTS, blank_image, he_image, he_images, laws, odd_images, store, stored_images
+from toy_plugin import Dim
 
 import stainxform as sx
 from stainxform.augment import (
@@ -32,6 +36,8 @@ from stainxform.augment import (
     StainGrayscale,
     StainJitter,
     StainStyle,
+    register,
+    registry,
 )
 from stainxform.augment.base import Augmentation
 from stainxform.augment.hsv import HueSaturationValue
@@ -280,12 +286,79 @@ class TestTable:
         with pytest.raises(ParameterError, match="no preset 'light'; it has: none"):
             StainGrayscale.preset("light")
 
+    def test_the_tables_are_views_that_nobody_writes_to(self):
+        assert [name for name in AUGMENTATIONS if name in PRESETS] == list(PRESETS)
+        assert len(PRESETS) == len(list(PRESETS))
+        assert "grayscale" in AUGMENTATIONS
+        assert PRESETS.get("grayscale") is None
+        with pytest.raises(TypeError, match="item assignment"):
+            AUGMENTATIONS["mine"] = HSV
+
     def test_importing_them_loads_no_torch(self):
         import subprocess
         import sys
 
         code = "import sys, stainxform.augment; sys.exit('torch' in sys.modules or 'skimage' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class TestRegister:
+    @pytest.fixture(autouse=True)
+    def kinds(self, monkeypatch):
+        """A table that the tests may change, of which nothing is left."""
+        monkeypatch.setattr(registry, "_KINDS", dict(registry._KINDS))
+
+    def test_a_registered_one_is_in_the_tables(self):
+        assert register(Dim) is Dim
+        assert register(Dim) is Dim  # once more is the same
+        assert AUGMENTATIONS["dim"] is Dim
+        assert list(AUGMENTATIONS) == sorted(AUGMENTATIONS)
+        assert PRESETS["dim"] is Dim.presets
+        assert Dim.preset("strong") == Dim(factor=(0.5, 1))
+
+    def test_a_class_defined_again_takes_the_place_of_the_first(self):
+        def define():
+            return dataclass(frozen=True, kw_only=True)(type("Again", (Dim,), {"name": "again", "__module__": "cell"}))
+
+        first, second = register(define()), register(define())
+        assert AUGMENTATIONS["again"] is second is not first
+
+    @pytest.mark.parametrize(
+        ("members", "message"),
+        [
+            ({"name": "hsv"}, r"'hsv'.* is taken by .*HSV"),
+            ({"name": "other", "__qualname__": "RandHSV"}, "is taken by"),
+            ({"title": None}, "must say its title"),
+            ({"sample": abstractmethod(Dim.sample)}, "must define sample"),
+        ],
+        ids=str,
+    )
+    def test_what_is_none_or_has_a_taken_name_is_refused(self, members, message):
+        name = members.get("__qualname__", "Mine")
+        kind = dataclass(frozen=True, kw_only=True)(type(name, (Dim,), {"name": "mine", **members}))
+        with pytest.raises(ParameterError, match=message):
+            register(kind)
+        assert "mine" not in AUGMENTATIONS
+
+    @pytest.mark.parametrize("kind", [Dim(), int, "dim"], ids=repr)
+    def test_so_is_what_is_no_class_of_augmentations(self, kind):
+        with pytest.raises(ParameterError, match="subclass of"):
+            register(kind)
+
+    def test_so_is_a_class_that_is_no_dataclass(self):
+        with pytest.raises(ParameterError, match="must be a dataclass"):
+            register(type("Plain", (Dim,), {"name": "plain"}))
+
+    def test_an_announced_one_that_does_not_load_is_left_out_with_a_warning(self, monkeypatch):
+        points = [
+            EntryPoint(name, f"toy_plugin:{kind}", registry.ENTRY_POINTS)
+            for name, kind in (("bad", "Nothing"), ("dim", "Dim"))
+        ]
+        monkeypatch.setattr(registry, "entry_points", lambda group: points if group == registry.ENTRY_POINTS else [])
+        registry._load_installed.cache_clear()
+        with pytest.warns(StainXformWarning, match="'bad' of toy_plugin:Nothing is left out: .*Nothing"):
+            assert AUGMENTATIONS["dim"] is Dim
+        assert len(AUGMENTATIONS) == 8
 
 
 BAD_PARAMETERS = [

@@ -1,48 +1,32 @@
 """Dependencies point one way, and importing the package loads numpy only."""
 
-import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from rooms import PACKAGE, House, circles, room
 
 import stainxform as sx
 
-PACKAGE = Path(__file__).parents[1] / "stainxform"
-
 LAYERS = [
     {"errors", "_version"},
-    {"_optional", "native", "settings"},
+    {"_optional"},
     {"color"},
-    {"kernels"},
-    {"images", "separation", "interpolation"},
-    {"blank"},
-    {"histogram"},
-    {"tissue", "background", "densities"},
-    {"maps", "stains", "modelfile", "references"},
-    {"factorization", "classifier", "color_features", "tiling"},
-    {"files"},
-    {"sources"},
+    {"_native"},
+    {"image", "ops"},
+    {"io"},
+    {"modelfile", "learning"},
+    {"stains"},
+    {"maps", "quality"},
+    {"tiling"},
     {"slides"},
-    {"quality", "outputs"},
-    {"ops"},
-    {"lut3d"},
-    {"nets"},
-    {"train"},
     {"normalizers"},
-    {"center", "stain_tools"},
-    {"pipeline"},
-    {"augment"},
-    {"_hosts", "_augment_hosts"},
-    {"monai_augment", "monai_slides", "albumentations_augment"},
-    {"nn"},
-    {"monai", "albumentations", "torchvision", "onnx", "evaluate", "samples"},
-    {"demo", "testing", "report"},
-    {"cli"},
-    {"__main__"},
+    {"pipeline", "augment", "evaluate", "samples"},
+    {"_hosts", "report", "testing"},
+    {"nn", "monai", "albumentations", "torchvision", "cli"},
+    {"onnx", "__main__"},
 ]
-"""A module imports only from layers above its own; the files of one folder may import one another."""
+"""The rooms, from the ground: a room imports only from layers below its own. ``python tests/rooms.py`` counts."""
 
 HEAVY = {
     "torch",
@@ -70,89 +54,84 @@ HEAVY = {
     "hypothesis",
 }
 
-WITHOUT_EXTRAS = {method.path.partition(":")[0] for method in sx.methods().values() if not method.needs}
-NETWORKS = tuple(
-    f"normalizers/{path.name}"
-    for path in (PACKAGE / "normalizers").glob("*.py")
-    if path.stem not in ("__init__", "base", "registry") and f"stainxform.normalizers.{path.stem}" not in WITHOUT_EXTRAS
-)
+LEARNED = {
+    method.path.removeprefix("stainxform.").replace(".", "/").partition(":")[0]: bool(method.needs)
+    for method in sx.methods().values()
+    if method.extra == "torch" and method.path.startswith("stainxform.")
+}
+"""Files of learned normalizers, and whether they load torch when they are imported."""
 
+HOUSE = House()
 MAY_IMPORT_AT_THE_TOP = {
-    "torch": ("ops/", "nets/", "train/", "nn/", "monai", "torchvision", *NETWORKS),
+    "torch": (
+        "ops/",
+        "learning/",
+        "nn/",
+        "monai/",
+        "torchvision/",
+        "normalizers/network.py",
+        *(f.rpartition("/")[0] + "/" for f in LEARNED),
+    ),
     "triton": ("ops/triton_kernels",),
-    "monai": ("monai",),
-    "albumentations": ("albumentations",),
-    "torchvision": ("torchvision",),
-    "PIL": ("torchvision",),
+    "monai": ("monai/",),
+    "albumentations": ("albumentations/",),
+    "torchvision": ("torchvision/",),
+    "PIL": ("torchvision/",),
     "typer": ("cli/",),
     "hypothesis": ("testing/",),
 }
 """Heavy packages, and how the names of the files begin that load them when imported."""
 
-FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
-every_file = pytest.mark.parametrize("file", FILES)
+MAY_NOT = {f"{file}.py" for file, loads_torch in LEARNED.items() if not loads_torch}
+
+every_file = pytest.mark.parametrize("file", HOUSE.files)
 FACADE = "__init__.py"
-
-
-def unit(module):
-    """``normalizers.base`` -> ``normalizers``."""
-    return module.partition(".")[0].removesuffix(".py")
 
 
 def layer(name):
     found = [rank for rank, names in enumerate(LAYERS) if name in names]
-    assert found, f"stainxform.{name} has no place in the order of layers: give it one in this test"
+    assert found, f"stainxform.{name} has no layer: give it one in this test"
     return found[0]
 
 
-def home(name):
-    """The module that ``from stainxform import name`` comes from."""
-    return sx._LAZY.get(name, name).partition(":")[0]
-
-
-def imports(file, at_the_top=False):
-    """Names of the modules that a file imports, in full; for typing only ones are left out."""
-
-    def visit(node):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            children = node.orelse
-        elif at_the_top and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            return
-        else:
-            children = list(ast.iter_child_nodes(node))
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: imports are absolute"
-            yield from (
-                [f"stainxform.{home(a.name)}" for a in node.names] if node.module == "stainxform" else [node.module]
-            )
-        for child in children:
-            yield from visit(child)
-
-    yield from visit(ast.parse((PACKAGE / file).read_text()))
-
-
-@pytest.mark.parametrize("file", [file for file in FILES if file != FACADE])
+@pytest.mark.parametrize("file", [file for file in HOUSE.files if file != FACADE])
 def test_dependencies_point_one_way(file):
-    own = unit(file.partition("/")[0])
-    for module in imports(file):
-        root, _, inside = module.partition(".")
-        if root == "stainxform" and unit(inside) != own:
-            assert layer(unit(inside)) < layer(own), f"{file} imports {module}, which lies above or beside it"
+    own = room(file)
+    for one in HOUSE.imports(file):
+        if one.module.startswith("stainxform.") and not one.for_types:
+            below = one.arrow[1]
+            assert below == own or layer(below) < layer(own), f"{file} imports {one.module}, which lies above or beside"
+
+
+def test_every_layer_holds_rooms_that_are_there():
+    named = [name for names in LAYERS for name in names]
+    assert sorted(named) == sorted({room(file) for file in HOUSE.files} - {"__init__"})
+
+
+def test_no_circles():
+    assert circles(HOUSE.arrows()) == []
+
+
+def test_a_circle_is_found():
+    assert circles({("a", "b"), ("b", "c"), ("c", "b")}) == [["b", "c"]]
+
+
+def test_the_house_stays_small():
+    assert len(HOUSE.entries) <= 34
+    assert len(HOUSE.arrows(for_types=True)) < 200
 
 
 def test_the_facade_imports_lazily():
-    eager = [module for module in imports(FACADE, at_the_top=True) if module.startswith("stainxform")]
-    assert eager == ["stainxform._version"]
+    assert [one.module for one in HOUSE.imports(FACADE) if not one.lazy and one.module.startswith("stainxform")] == []
 
 
 @every_file
 def test_heavy_packages_are_imported_when_used(file):
-    for module in imports(file, at_the_top=True):
-        package = module.partition(".")[0]
-        if package in HEAVY:
-            assert file.startswith(MAY_IMPORT_AT_THE_TOP.get(package, "never")), f"{file} imports {module} at its top"
+    for one in HOUSE.imports(file):
+        package = one.module.partition(".")[0]
+        if package in HEAVY and not one.lazy and not one.for_types:
+            allowed = file.startswith(MAY_IMPORT_AT_THE_TOP.get(package, "never")) and file not in MAY_NOT
+            assert allowed, f"{file} imports {one.module} at its top"
 
 
 def loaded_after(statement):

@@ -21,7 +21,7 @@ from slide_files import tissue, write
 from stainxform.monai import Macenkod, SlideReader, StainLUTd, WholeSlide
 from stainxform.slides import pool as opened
 
-PLACES = [(0, 0), (40, 60), (129, 64), (200, 30)]
+LOCATIONS = [(0, 0), (40, 60), (129, 64), (200, 30)]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def samples(path):
-    return [{"image": path, "location": list(place), "label": i} for i, place in enumerate(PLACES)]
+    return [{"image": path, "location": list(location), "label": i} for i, location in enumerate(LOCATIONS)]
 
 
 def open_slides():

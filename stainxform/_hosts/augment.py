@@ -7,8 +7,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from stainxform.augment import AUGMENTATIONS, PRESETS, Augmentation
+from stainxform.augment import AUGMENTATIONS, Augmentation
 from stainxform.errors import ParameterError
+
+__all__ = ["build", "parameter_names", "parameters", "signature", "transform_doc", "transform_name"]
 
 
 def transform_name(name: str) -> str:
@@ -17,53 +19,100 @@ def transform_name(name: str) -> str:
     return kind if kind.startswith("Rand") else f"Rand{kind}"
 
 
+def parameters(kind: type[Augmentation]) -> list[inspect.Parameter]:
+    """The arguments that make the augmentation, by keyword: ``preset``, where there are presets, and its fields."""
+    types = {field.name: field.type for field in dataclasses.fields(kind) if field.init}
+    if kind.presets:
+        types = {"preset": "str", **types}
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=f"{str(type_).removesuffix(' | None')} | None",
+        )
+        for name, type_ in types.items()
+    ]
+
+
 def parameter_names(kind: type[Augmentation]) -> tuple[str, ...]:
-    """The arguments that make the augmentation: ``preset``, where there are presets, and its fields."""
-    fields = tuple(field.name for field in dataclasses.fields(kind) if field.init)
-    return ("preset", *fields) if kind.name in PRESETS else fields
+    """The names of :func:`parameters`."""
+    return tuple(parameter.name for parameter in parameters(kind))
 
 
-def build(kind: type[Augmentation], parameters: Mapping[str, Any]) -> Augmentation:
+def build(kind: type[Augmentation], arguments: Mapping[str, Any]) -> Augmentation:
     """The augmentation that a transform's arguments stand for; None stands for the default.
 
     Raises ParameterError for an argument that it does not have, lacks, or that makes no sense.
     """
     names = parameter_names(kind)
-    for name in parameters:
+    for name in arguments:
         if name not in names:
             raise ParameterError(f"{kind.__name__} has no parameter {name!r}; it has: {', '.join(names) or 'none'}")
-    given = {name: value for name, value in parameters.items() if value is not None}
+    given = {name: value for name, value in arguments.items() if value is not None}
     for field in dataclasses.fields(kind):
-        if field.init and field.default is dataclasses.MISSING and field.name not in given:
+        if field.init and _is_needed(field) and field.name not in given:
             raise ParameterError(f"{kind.__name__} needs {field.name}")
     preset = given.pop("preset", None)
     return kind(**given) if preset is None else kind.preset(preset, **given)
 
 
-def transform_doc(kind: type[Augmentation], first: str, rest: str) -> str:
-    """Docstring of a transform, with the host's arguments before and after the augmentation's own."""
-    names = parameter_names(kind)
-    own = f"    {', '.join(names)} : see :class:`stainxform.augment.{kind.__name__}`.\n" if names else ""
-    return f"""{kind.title}, at random.
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def signature(kind: type[Augmentation], *hosts: inspect.Signature) -> inspect.Signature:
+    """The true arguments of a transform, for ``help`` and completion, in place of ``**parameters``.
 
     Parameters
     ----------
-{first}{own}{rest}
-    Source: {kind.source}.
+    kind : the augmentation, whose own come after what is given by position.
+    hosts : signatures of the host's base classes; an argument of the first one wins.
     """
-
-
-def signature(*bases: type, names: tuple[str, ...]) -> inspect.Signature:
-    """The true arguments, for ``help`` and completion, in place of ``**parameters``.
-
-    Parameters
-    ----------
-    bases : the classes whose arguments it takes.
-    names : the augmentation's own, by keyword.
-    """
-    named = {
-        n: p for base in bases for n, p in inspect.signature(base).parameters.items() if p.kind is not p.VAR_KEYWORD
-    }
-    own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names]
+    named = {n: p for host in reversed(hosts) for n, p in host.parameters.items() if p.kind is not p.VAR_KEYWORD}
     first = [p for p in named.values() if p.kind is not p.KEYWORD_ONLY]
-    return inspect.Signature([*first, *own, *(p for p in named.values() if p.kind is p.KEYWORD_ONLY)])
+    return inspect.Signature([*first, *parameters(kind), *(p for p in named.values() if p.kind is p.KEYWORD_ONLY)])
+
+
+def transform_doc(kind: type[Augmentation], arguments: inspect.Signature, *hosts: str | None) -> str:
+    """Docstring of a transform: its arguments are described by the augmentation and by the host's base classes.
+
+    Parameters
+    ----------
+    kind : the augmentation.
+    arguments : of the transform, in order.
+    hosts : docstrings of the host's base classes; what follows the parameters of the last one is kept.
+    """
+    texts = [inspect.cleandoc(text or "") for text in (kind.__doc__, *hosts)]
+    described = {name: entry for text in texts for names, entry in _entries(text).items() for name in names}
+    if kind.presets:
+        described["preset"] = f"preset : str, optional\n    A strength by name: {', '.join(kind.presets)}."
+    entries = dict.fromkeys(described[name] for name in arguments.parameters if name in described)
+    notes = _split(texts[-1])[2]
+    paragraphs = [
+        f"{kind.title}, at random.",
+        f"Draws from :class:`stainxform.augment.{kind.__name__}`.",
+        "\n".join([*_PARAMETERS, *entries]),
+        *([notes] if notes else []),
+        f"Source: {kind.source}.",
+    ]
+    return "\n\n".join(paragraphs)
+
+
+_PARAMETERS = ("Parameters", "----------")
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    """A docstring before, in and after its section of parameters, which ends at an empty line."""
+    before, _, rest = text.partition("\n".join(_PARAMETERS) + "\n")
+    section, _, after = rest.partition("\n\n")
+    return before, section, after.strip()
+
+
+def _entries(text: str) -> dict[tuple[str, ...], str]:
+    """The parameters of a docstring, some of them described together: their names, and the lines about them."""
+    found: dict[tuple[str, ...], str] = {}
+    for entry in _split(text)[1].replace("\n ", "\0").splitlines():
+        names = entry.partition(" : ")[0].split(", ")
+        found[tuple(names)] = entry.replace("\0", "\n ")
+    return found

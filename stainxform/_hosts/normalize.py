@@ -7,7 +7,9 @@ from typing import TypeVar
 
 from stainxform.errors import ParameterError
 from stainxform.normalizers.base import Normalizer
-from stainxform.normalizers.registry import registered
+from stainxform.normalizers.registry import Method
+
+__all__ = ["class_doc", "class_name", "for_method", "resolve_model"]
 
 T = TypeVar("T")
 
@@ -36,23 +38,30 @@ def resolve_model(model: str | Path | Normalizer, method: str | None = None) -> 
     return normalizer
 
 
-def class_name(method: str) -> str:
+def class_name(method: Method) -> str:
     """The name that a method's normalizer, and its transforms, go by: "Macenko" for "macenko"."""
-    return registered()[method].path.rpartition(":")[2]
+    return method.path.rpartition(":")[2]
 
 
-def class_doc(method: str, parent: str) -> str:
+def class_doc(method: Method, parent: str) -> str:
     """Docstring of a transform that is ``parent`` restricted to one method."""
-    entry = registered()[method]
-    return f"""{entry.title}: :class:`{parent}` for {class_name(method)} models only.
+    return f"""{method.title}: :class:`{parent}` for {class_name(method)} models only.
 
     Takes the arguments of :class:`{parent}`; a model of another method raises ParameterError.
 
-    Source: {entry.source}.
+    Source: {method.source}.
     """
 
 
-def for_method(parent: type[T], method: str) -> type[T]:
-    """A host's ``parent``, which takes models of any method, restricted to one by its attribute ``method``."""
-    members = {"__module__": parent.__module__, "__doc__": class_doc(method, parent.__name__), "method": method}
-    return type(class_name(method), (parent,), members)
+def for_method(parent: type[T], method: Method, /, suffix: str = "", **members: object) -> type[T]:
+    """A host's ``parent``, which takes models of any method, restricted to one.
+
+    Parameters
+    ----------
+    parent : the class for models of any method.
+    method : the one.
+    suffix : of the name, after the method's.
+    **members : attributes of the new class.
+    """
+    doc = class_doc(method, parent.__name__)
+    return type(class_name(method) + suffix, (parent,), {"__module__": parent.__module__, "__doc__": doc, **members})

@@ -1,59 +1,48 @@
-"""albumentations' random transforms, one for each augmentation; import them from :mod:`stainxform.albumentations`.
-
->>> from stainxform.albumentations import RandHED  # doctest: +SKIP
->>> A.Compose([RandHED(preset="light", p=0.5)])(image=image, mask=mask)  # doctest: +SKIP
-
-Arguments are given by keyword. Pipelines made of numbers and paths are saved by ``A.save``, and replayed by
-``A.ReplayCompose``. In a DataLoader with forked workers, albumentations 2.0 draws the same in all of them unless the
-pipeline is seeded in ``worker_init_fn``.
-"""
+"""Images augmented by albumentations."""
 
 from __future__ import annotations
 
 import inspect
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from albumentations.core.transforms_interface import BaseTransformInitSchema, ImageOnlyTransform
+from pydantic import create_model
 
-from stainxform._hosts.augment import build, parameter_names, transform_doc, transform_name
-from stainxform._optional import require
-from stainxform.augment import AUGMENTATIONS, Augmentation, Draw
+from stainxform._hosts.augment import build, parameter_names, signature, transform_doc, transform_name
+from stainxform.augment import Augmentation, Draw
 from stainxform.errors import ParameterError
 from stainxform.image.blank import OnBlank
 
-require("albumentations", "albumentations")
+__all__ = ["RandAugmentation", "of_augmentation"]
 
-from albumentations.core.transforms_interface import BaseTransformInitSchema, ImageOnlyTransform  # noqa: E402
-from pydantic import create_model  # noqa: E402
 
-__all__ = [
-    "RandBrightnessContrast",
-    "RandHED",
-    "RandHSV",
-    "RandStainGrayscale",
-    "RandStainJitter",
-    "RandStainNA",
-    "RandStainStyle",
-]
+class RandAugmentation(ImageOnlyTransform):
+    """Draw from an augmentation, and apply the draw, with a probability. The base of ``RandHED`` and the others.
 
-_PUBLIC = "stainxform.albumentations"
-
-_ARGUMENTS = """    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a
-        StainXformWarning ("warn"), or raises NotEnoughTissueError ("raise").
+    Parameters
+    ----------
+    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+        ("warn"), or raises NotEnoughTissueError ("raise").
     p : probability of applying it.
 
     Targets: image, images, volume (slice by slice), volumes; RGB, uint8 in 0..255 or float in 0..1. All images of a
     call get the same draw; masks, boxes and keypoints are left alone.
-"""
+    """
 
+    __module__ = "stainxform.albumentations"
 
-class RandAugmentation(ImageOnlyTransform):
-    """Draw from an augmentation, and apply the draw, with a probability. The base of the transforms below."""
+    kind: ClassVar[type[Augmentation]]
+    """The augmentation."""
 
-    augmentation: Augmentation
-    on_blank: OnBlank
+    def __init__(self, *, on_blank: OnBlank = "keep", p: float = 0.5, **parameters: Any) -> None:
+        super().__init__(p=p)
+        self.augmentation = build(self.kind, parameters)
+        self.on_blank = on_blank
+        for name, value in parameters.items():
+            setattr(self, name, _plain(value))
 
     def get_params(self) -> dict[str, Any]:
         """Draw."""
@@ -94,37 +83,22 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _of(name: str) -> type[RandAugmentation]:
+def of_augmentation(kind: type[Augmentation]) -> tuple[type[RandAugmentation]]:
     """The transform for one augmentation."""
-    kind, title = AUGMENTATIONS[name], transform_name(name)
-    names = parameter_names(kind)
+    arguments = signature(kind, inspect.signature(RandAugmentation))
 
-    def init(self: RandAugmentation, on_blank: OnBlank, p: float, **parameters: Any) -> None:
-        ImageOnlyTransform.__init__(self, p=p)
-        self.augmentation = build(kind, parameters)
-        self.on_blank = on_blank
-        for parameter, value in parameters.items():
-            setattr(self, parameter, _plain(value))
+    def init(self: RandAugmentation, **given: Any) -> None:
+        RandAugmentation.__init__(self, **given)
 
     # albumentations reads the arguments, their defaults, and what to serialize, from this.
-    arguments = [("self", inspect.Parameter.empty), *((n, None) for n in names), ("on_blank", "keep"), ("p", 0.5)]
-    init.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default) for n, default in arguments]
-    )
-    fields: dict[str, Any] = dict.fromkeys(names, (Any, None))
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    init.__signature__ = inspect.Signature([itself, *arguments.parameters.values()])  # type: ignore[attr-defined]
+    fields: dict[str, Any] = dict.fromkeys(parameter_names(kind), (Any, None))
     members = {
-        "__module__": _PUBLIC,
-        "__doc__": transform_doc(kind, "", _ARGUMENTS),
+        "__module__": RandAugmentation.__module__,
+        "__doc__": transform_doc(kind, arguments, RandAugmentation.__doc__),
         "__init__": init,
         "InitSchema": create_model("InitSchema", __base__=_Schema, **fields),
+        "kind": kind,
     }
-    return type(title, (RandAugmentation,), members)
-
-
-RandBrightnessContrast = _of("brightness_contrast")
-RandHED = _of("hed")
-RandHSV = _of("hsv")
-RandStainGrayscale = _of("grayscale")
-RandStainJitter = _of("stain_jitter")
-RandStainNA = _of("randstainna")
-RandStainStyle = _of("style")
+    return (type(transform_name(kind.name), (RandAugmentation,), members),)

@@ -1,12 +1,4 @@
-"""albumentations transforms: images are normalized, masks, boxes and keypoints are left alone.
-
->>> import albumentations as A  # doctest: +SKIP
->>> from stainxform.albumentations import StainLUT  # doctest: +SKIP
->>> A.Compose([StainLUT(model="center_a.safetensors")])(image=image)  # doctest: +SKIP
-
-``StainNormalize`` takes a model of any method; ``Macenko``, ``Reinhard``, ``StainLUT`` ... only their own. A pipeline
-saved by ``A.save`` or ``A.to_dict`` records the model's path; import this module before loading it again.
-"""
+"""Images normalized by albumentations."""
 
 from __future__ import annotations
 
@@ -16,14 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stainxform._hosts.normalize import for_method, resolve_model
-from stainxform._optional import require
 from stainxform.errors import ParameterError
 from stainxform.image.blank import OnBlank
 from stainxform.normalizers.base import Normalizer
+from stainxform.normalizers.registry import Method
 
-require("albumentations", "albumentations")
+__all__ = ["StainNormalize", "of_method"]
 
-from albumentations.core.transforms_interface import BaseTransformInitSchema, ImageOnlyTransform  # noqa: E402
+from albumentations.core.transforms_interface import BaseTransformInitSchema, ImageOnlyTransform
 
 
 class StainNormalize(ImageOnlyTransform):
@@ -47,6 +39,7 @@ class StainNormalize(ImageOnlyTransform):
     NotEnoughTissueError : when applied to a blank image, with ``on_blank="raise"``.
     """
 
+    __module__ = "stainxform.albumentations"
     method: ClassVar[str | None] = None
     """The one method whose models are accepted; None: any."""
 
@@ -84,19 +77,6 @@ class StainNormalize(ImageOnlyTransform):
         return dict(super().to_dict_private())
 
 
-def _of(method: str) -> type[StainNormalize]:
+def of_method(method: Method) -> tuple[type[StainNormalize]]:
     """The transform for one method."""
-    return for_method(StainNormalize, method)
-
-
-ColorNormNet = _of("colornormnet")
-HistogramMatching = _of("histogram_matching")
-Khan = _of("khan")
-Macenko = _of("macenko")
-Ramakrishnan = _of("ramakrishnan")
-Reinhard = _of("reinhard")
-ReinhardModified = _of("reinhard_modified")
-StainGAN = _of("staingan")
-StainLUT = _of("stainlut")
-StainNet = _of("stainnet")
-Vahadane = _of("vahadane")
+    return (for_method(StainNormalize, method, method=method.name),)

@@ -11,20 +11,16 @@ In training use the transforms of :mod:`stainxform.monai`, :mod:`stainxform.albu
 
 from __future__ import annotations
 
-from stainxform.augment.base import Augmentation, Draw
+from stainxform.augment.base import Augmentation, Draw, Interval, Rng
 from stainxform.augment.brightness_contrast import BrightnessContrast
 from stainxform.augment.grayscale import StainGrayscale
 from stainxform.augment.hed import HED
 from stainxform.augment.hsv import HSV
-from stainxform.augment.presets import PRESETS, Preset
+from stainxform.augment.presets import Preset
 from stainxform.augment.randstainna import ColorStatistics, RandStainNA
+from stainxform.augment.registry import AUGMENTATIONS, PRESETS, register
 from stainxform.augment.stain_jitter import StainJitter
 from stainxform.augment.style import StainStyle
-
-AUGMENTATIONS: dict[str, type[Augmentation]] = {
-    kind.name: kind for kind in (BrightnessContrast, HED, HSV, RandStainNA, StainGrayscale, StainJitter, StainStyle)
-}
-"""All augmentations by name. One entry here, and the contract tests cover it."""
 
 __all__ = [
     "AUGMENTATIONS",
@@ -35,9 +31,15 @@ __all__ = [
     "BrightnessContrast",
     "ColorStatistics",
     "Draw",
+    "Interval",
     "Preset",
     "RandStainNA",
+    "Rng",
     "StainGrayscale",
     "StainJitter",
     "StainStyle",
+    "register",
 ]
+
+for _kind in (BrightnessContrast, HED, HSV, RandStainNA, StainGrayscale, StainJitter, StainStyle):
+    register(_kind)

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
-from stainxform.augment.presets import PRESETS
+from stainxform.augment.presets import Preset
 from stainxform.errors import ParameterError
 from stainxform.image.blank import OnBlank, check_on_blank, each_unless_blank
 from stainxform.image.histogram import ColorHistogram, PixelHistogram
 from stainxform.image.layout import Image, ValueRange, check_image
 from stainxform.maps import ColorMap
+
+__all__ = ["Augmentation", "Draw", "Interval", "Rng", "T", "draw_each", "interval", "per_stain"]
 
 T = TypeVar("T")
 
@@ -53,6 +55,9 @@ class Augmentation(ABC):
 
     source: ClassVar[str]
     """The publication that defines it."""
+
+    presets: ClassVar[Mapping[str, Preset]] = {}
+    """Its strengths by name; "light" is its default."""
 
     @property
     def uses_image(self) -> bool:
@@ -119,7 +124,7 @@ class Augmentation(ABC):
 
     @classmethod
     def preset(cls, name: str, **others: Any) -> Self:
-        """The published strengths by name, see :mod:`stainxform.augment.presets`.
+        """One of the published strengths, by name, see :attr:`presets`.
 
         Parameters
         ----------
@@ -128,10 +133,9 @@ class Augmentation(ABC):
 
         Raises ParameterError for an unknown preset, and for a parameter that the preset sets.
         """
-        presets = PRESETS.get(cls.name, {})
-        if name not in presets:
-            raise ParameterError(f"{cls.__name__} has no preset {name!r}; it has: {', '.join(presets) or 'none'}")
-        parameters = presets[name].parameters
+        if name not in cls.presets:
+            raise ParameterError(f"{cls.__name__} has no preset {name!r}; it has: {', '.join(cls.presets) or 'none'}")
+        parameters = cls.presets[name].parameters
         twice = sorted(parameters.keys() & others.keys())
         if twice:
             raise ParameterError(
@@ -139,20 +143,25 @@ class Augmentation(ABC):
             )
         return cls(**parameters, **others)
 
-    def _set(self, **values: Any) -> None:
-        """Set fields while being made: frozen dataclasses have no other way."""
+    def set_fields(self, **values: Any) -> None:
+        """Set fields in ``__post_init__``, and nowhere else: a frozen dataclass has no other way."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    def _check_intervals(self, lowest: float, highest: float, *names: str) -> None:
-        """Make (low, high) pairs of floats of the fields ``names``: JSON brings lists."""
-        self._set(**{name: interval(name, getattr(self, name), lowest, highest) for name in names})
+    def check_intervals(self, lowest: float, highest: float, *names: str) -> None:
+        """Make (low, high) pairs of floats of the fields ``names``: JSON brings lists.
 
-    def _check_choice(self, name: str, choices: Sequence[str]) -> None:
+        Raises ParameterError for a field that is no such pair within ``lowest`` to ``highest``.
+        """
+        self.set_fields(**{name: interval(name, getattr(self, name), lowest, highest) for name in names})
+
+    def check_choice(self, name: str, choices: Sequence[str]) -> None:
+        """Raise ParameterError if the field ``name`` is none of ``choices``."""
         if getattr(self, name) not in choices:
             raise ParameterError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
 
-    def _colors(self, histogram: ColorHistogram | None) -> ColorHistogram:
+    def require_histogram(self, histogram: ColorHistogram | None) -> ColorHistogram:
+        """The image's colors, which :meth:`color_map` was given; ParameterError if it was not."""
         if histogram is None:
             raise ParameterError(f"{type(self).__name__} needs the colors of the image: pass ColorHistogram.of(image)")
         return histogram

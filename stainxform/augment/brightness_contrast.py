@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from stainxform.augment.base import Augmentation, Draw, Interval, Rng, draw_each
+from stainxform.augment.presets import TELLEZ_2019, Preset
 from stainxform.color import Planes, gray, namespace
 from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ColorMap, IdentityMap
+
+__all__ = ["BrightnessContrast", "BrightnessContrastMap", "brighten"]
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,16 @@ class BrightnessContrast(Augmentation):
 
     name: ClassVar[str] = "brightness_contrast"
     title: ClassVar[str] = "Changed brightness, and contrast about the image's mean gray"
-    source: ClassVar[str] = "Tellez et al., Medical Image Analysis 58, 2019"
+    source: ClassVar[str] = TELLEZ_2019
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "light": Preset(
+            {"brightness": (0.825, 1.175), "contrast": (0.75, 1.25)}, f"half the range of {TELLEZ_2019} (ours)"
+        ),
+        "strong": Preset({"brightness": (0.65, 1.35), "contrast": (0.5, 1.5)}, TELLEZ_2019),
+    }
 
     def __post_init__(self) -> None:
-        self._check_intervals(0, 10, "brightness", "contrast")
+        self.check_intervals(0, 10, "brightness", "contrast")
 
     @property
     def uses_image(self) -> bool:
@@ -68,7 +78,7 @@ class BrightnessContrast(Augmentation):
 
     def color_map(self, draw: Draw, histogram: ColorHistogram | None = None) -> ColorMap:
         """The map of a draw; contrast turns about the mean gray (BT.601) of the brightened image."""
-        histogram = self._colors(histogram)
+        histogram = self.require_histogram(histogram)
         if not histogram.total:
             return IdentityMap()
         levels = gray(brighten(histogram.colors, draw["brightness"]))

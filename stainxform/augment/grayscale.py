@@ -10,6 +10,8 @@ from stainxform.color import Planes, gray, stack
 from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ColorMap
 
+__all__ = ["GrayMap", "StainGrayscale"]
+
 
 @dataclass(frozen=True)
 class GrayMap(ColorMap):

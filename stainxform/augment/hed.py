@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from stainxform.augment.base import Augmentation, Draw, Interval, Rng, draw_each, per_stain
+from stainxform.augment.presets import TELLEZ_2019, Preset, symmetric
 from stainxform.augment.spaces import Concentrations, ReversibleDensity
 from stainxform.color import ColorSpace, LogDensity, Planes, namespace
 from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ChannelAffineMap, ColorMap, IdentityMap
 from stainxform.stains.references import REFERENCES
+
+__all__ = ["DEFINITIONS", "HED", "RUIFROK_HED", "FlooredDensity"]
 
 RUIFROK_HED = np.array(REFERENCES["hed"].densities).T
 """Hematoxylin, eosin, DAB in the columns; scikit-image does not scale them to unit length."""
@@ -71,11 +75,15 @@ class HED(Augmentation):
     name: ClassVar[str] = "hed"
     title: ClassVar[str] = "Scaled and shifted hematoxylin, eosin and DAB, with fixed stain vectors"
     source: ClassVar[str] = "Tellez et al., IEEE TMI 37(9), 2018; Medical Image Analysis 58, 2019"
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "light": Preset(symmetric(0.05, "sigma", "bias") | {"definition": "legacy"}, f"{TELLEZ_2019}, HED-light"),
+        "strong": Preset(symmetric(0.2, "sigma", "bias") | {"definition": "legacy"}, f"{TELLEZ_2019}, HED-strong"),
+    }
 
     def __post_init__(self) -> None:
-        self._check_intervals(-1, 1, "sigma", "bias")
-        self._check_intervals(0, 1, "cutoff")
-        self._check_choice("definition", list(DEFINITIONS))
+        self.check_intervals(-1, 1, "sigma", "bias")
+        self.check_intervals(0, 1, "cutoff")
+        self.check_choice("definition", list(DEFINITIONS))
 
     @property
     def uses_image(self) -> bool:
@@ -93,7 +101,7 @@ class HED(Augmentation):
 
     def color_map(self, draw: Draw, histogram: ColorHistogram | None = None) -> ColorMap:
         """The map of a draw; the identity for an image outside the cutoff."""
-        histogram = self._colors(histogram)
+        histogram = self.require_histogram(histogram)
         if not histogram.total or not self.cutoff[0] <= histogram.mean <= self.cutoff[1]:
             return IdentityMap()
         scale, shift = ([draw[f"{kind}_{stain}"] for stain in _STAINS] for kind in ("sigma", "bias"))

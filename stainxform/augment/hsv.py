@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from stainxform._native.kernels import HsvKernel
 from stainxform.augment.base import Augmentation, Draw, Interval, Rng, draw_each
+from stainxform.augment.presets import TELLEZ_2019, Preset, symmetric
 from stainxform.color import ColorSpace, Planes, namespace, stack
 from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ColorMap
+
+__all__ = ["HSV", "HSVMap", "HueSaturationValue"]
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,14 @@ class HSV(Augmentation):
 
     name: ClassVar[str] = "hsv"
     title: ClassVar[str] = "Turned hue and changed saturation"
-    source: ClassVar[str] = "Tellez et al., Medical Image Analysis 58, 2019"
+    source: ClassVar[str] = TELLEZ_2019
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "light": Preset(symmetric(0.1, "hue", "saturation"), f"{TELLEZ_2019}, HSV-light"),
+        "strong": Preset(symmetric(1.0, "hue", "saturation"), f"{TELLEZ_2019}, HSV-strong"),
+    }
 
     def __post_init__(self) -> None:
-        self._check_intervals(-1, 1, "hue", "saturation")
+        self.check_intervals(-1, 1, "hue", "saturation")
 
     @property
     def neutral(self) -> Draw:

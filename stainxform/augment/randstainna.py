@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist
@@ -16,6 +16,7 @@ import numpy as np
 
 from stainxform._version import __version__
 from stainxform.augment.base import Augmentation, Draw, Rng
+from stainxform.augment.presets import Preset
 from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterError, StainXformWarning
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.layout import ValueRange
@@ -27,7 +28,9 @@ from stainxform.modelfile import ModelState, read_model, write_model
 from stainxform.normalizers.base import array_of
 from stainxform.normalizers.reinhard import SPACES, Reinhard
 
-_LEAST_STD = 0.1
+__all__ = ["ColorStatistics", "RandStainNA"]
+
+_MIN_STD = 0.1
 """A drawn standard deviation is at least this part of the mean one: near 0 it would flatten the image, and below 0,
 which the authors' code lets happen, invert it."""
 
@@ -170,16 +173,20 @@ class RandStainNA(Augmentation):
     name: ClassVar[str] = "randstainna"
     title: ClassVar[str] = "Reinhard normalization to a target drawn from a training set's variation"
     source: ClassVar[str] = "Shen et al., MICCAI 2022, arXiv 2206.12694"
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "light": Preset({"spread": 0.7}, "the example of the authors' code: std_hyper = -0.3"),
+        "strong": Preset({"spread": 1.0}, "Shen et al., MICCAI 2022: the fitted distribution itself"),
+    }
 
     def __post_init__(self) -> None:
         if isinstance(self.model, str | Path):
-            self._set(model=str(self.model), statistics=ColorStatistics.load(self.model))
+            self.set_fields(model=str(self.model), statistics=ColorStatistics.load(self.model))
         elif isinstance(self.model, ColorStatistics):
-            self._set(statistics=self.model)
+            self.set_fields(statistics=self.model)
         else:
             raise ParameterError(f"model must be a path or ColorStatistics, got {type(self.model).__name__}")
-        self._check_choice("distribution", list(_QUANTILES))
-        self._set(spread=plain(self.spread))
+        self.check_choice("distribution", list(_QUANTILES))
+        self.set_fields(spread=plain(self.spread))
         if not 0 <= self.spread <= 10:
             raise ParameterError(f"spread must be a factor from 0 to 10, got {self.spread!r}")
 
@@ -201,12 +208,12 @@ class RandStainNA(Augmentation):
             for i, (center, spread) in enumerate(zip(centers.tolist(), spreads.tolist())):
                 u = min(max(float(rng.uniform(0, 1)), 2.0**-53), 1 - 2.0**-53)
                 value = quantile(center, spread * self.spread, u)
-                draw[f"{name}_{i}"] = max(value, _LEAST_STD * center) if name == "std" else value
+                draw[f"{name}_{i}"] = max(value, _MIN_STD * center) if name == "std" else value
         return draw
 
     def color_map(self, draw: Draw, histogram: ColorHistogram | None = None) -> ColorMap:
         """The map of a draw for an image with these colors; raises NotEnoughTissueError for a blank one."""
-        histogram = self._colors(histogram)
+        histogram = self.require_histogram(histogram)
         if is_blank(histogram):
             raise NotEnoughTissueError("too little tissue to take color statistics from")
         mean, std = (np.array([draw[f"{name}_{i}"] for i in range(3)]) for name in ("mean", "std"))

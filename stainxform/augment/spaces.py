@@ -9,6 +9,8 @@ import numpy as np
 from stainxform._native.kernels import DensityKernel, MixtureKernel
 from stainxform.color import ColorSpace, LogDensity, OpticalDensity, Planes, mix, namespace
 
+__all__ = ["Concentrations", "ReversibleDensity"]
+
 
 @dataclass(frozen=True)
 class ReversibleDensity(OpticalDensity):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from stainxform.augment.base import Augmentation, Draw, Interval, Rng, draw_each, per_stain
+from stainxform.augment.presets import TELLEZ_2019, Preset, symmetric
 from stainxform.augment.spaces import Concentrations, ReversibleDensity
 from stainxform.color import Planes, namespace
 from stainxform.errors import NotEnoughTissueError, ParameterError
@@ -62,13 +64,19 @@ class StainJitter(Augmentation):
     name: ClassVar[str] = "stain_jitter"
     title: ClassVar[str] = "Scaled and shifted hematoxylin and eosin, with the image's own stain vectors"
     source: ClassVar[str] = "StainTools (Byfield 2018); Macenko et al., ISBI 2009, for the stain vectors"
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "light": Preset(
+            symmetric(0.05, "sigma", "bias"), f"the range of HED-light, {TELLEZ_2019}, in this space (ours)"
+        ),
+        "strong": Preset(symmetric(0.2, "sigma", "bias"), "StainTools' default, sigma1 = sigma2 = 0.2"),
+    }
 
     def __post_init__(self) -> None:
-        self._check_intervals(-1, 1, "sigma", "bias")
+        self.check_intervals(-1, 1, "sigma", "bias")
         if self.stain_matrix is not None:
             checked = _two_stains(self.stain_matrix)
             if not isinstance(self.stain_matrix, str):
-                self._set(stain_matrix=tuple(map(tuple, checked.tolist())))
+                self.set_fields(stain_matrix=tuple(map(tuple, checked.tolist())))
         if self.estimator not in ESTIMATORS:
             raise ParameterError(f"estimator must be a method that estimates stain vectors, got {self.estimator!r}")
 
@@ -96,7 +104,7 @@ class StainJitter(Augmentation):
     def _stains(self, histogram: ColorHistogram | None) -> np.ndarray:
         if self.stain_matrix is not None:
             return _two_stains(self.stain_matrix)
-        histogram = self._colors(histogram)
+        histogram = self.require_histogram(histogram)
         if is_blank(histogram):
             raise NotEnoughTissueError("too little tissue to estimate stain vectors from")
         return match_stains(estimate(histogram, self.estimator).stain_matrix, "he")

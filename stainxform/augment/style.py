@@ -16,6 +16,8 @@ from stainxform.image.tissue import is_blank
 from stainxform.maps import ColorMap
 from stainxform.normalizers.base import Normalizer, PointwiseNormalizer
 
+__all__ = ["BlendMap", "StainStyle"]
+
 _DENSITY = ReversibleDensity(io=255, offset=1)
 
 
@@ -63,13 +65,13 @@ class StainStyle(Augmentation):
     def __post_init__(self) -> None:
         if isinstance(self.models, str | Path | Normalizer) or not isinstance(self.models, Sequence):
             raise ParameterError(f"models must be a list of paths or fitted Normalizers, got {self.models!r}")
-        self._set(
+        self.set_fields(
             models=tuple(model if isinstance(model, Normalizer) else str(model) for model in self.models),
             normalizers=tuple(_pointwise(model) for model in self.models),
         )
-        least = 1 + bool(self.interpolate)
-        if len(self.models) < least:
-            raise ParameterError(f"models must hold at least {least} with interpolate={self.interpolate}")
+        needed = 1 + bool(self.interpolate)
+        if len(self.models) < needed:
+            raise ParameterError(f"models must hold at least {needed} with interpolate={self.interpolate}")
 
     @property
     def uses_image(self) -> bool:
@@ -87,7 +89,7 @@ class StainStyle(Augmentation):
 
     def color_map(self, draw: Draw, histogram: ColorHistogram | None = None) -> ColorMap:
         """The map of a draw for an image with these colors; raises NotEnoughTissueError if it cannot be estimated."""
-        histogram = self._colors(histogram)
+        histogram = self.require_histogram(histogram)
         center = self._map_to(draw["center"], histogram)
         if "other" not in draw:
             return center

@@ -1,81 +1,25 @@
-"""MONAI's random transforms, one for each augmentation; users import them from :mod:`stainxform.monai`.
-
->>> from stainxform.monai import RandHEDd  # doctest: +SKIP
->>> train = Compose([load, RandHEDd(["image", "context"], preset="light", prob=0.5)])  # doctest: +SKIP
-
-Arguments are given by keyword, and are JSON-able:
-``{"_target_": "stainxform.monai.RandHSVd", "keys": "image", "preset": "strong"}``. One draw serves all keys. Every
-worker of ``monai.data.DataLoader`` draws differently; with torch's own DataLoader pass
-``worker_init_fn=monai.data.utils.worker_init_fn``, or all workers draw the same.
-"""
+"""Images augmented by MONAI: one, and those of a dictionary."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Hashable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from monai.config.type_definitions import KeysCollection, NdarrayOrTensor
+from monai.data.meta_obj import get_track_meta
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms.transform import MapTransform, Randomizable, RandomizableTransform
+from monai.utils.enums import TransformBackends
 
-from stainxform._hosts.augment import build, parameter_names, signature, transform_doc, transform_name
-from stainxform._optional import require
-from stainxform.augment import AUGMENTATIONS, Augmentation
+from stainxform._hosts.augment import build, signature, transform_doc, transform_name
+from stainxform.augment import Augmentation
 from stainxform.errors import InvalidImageError
 from stainxform.image.blank import OnBlank, check_on_blank
 from stainxform.image.layout import ValueRange, check_range
 
-require("monai.transforms", "monai")
-
-from monai.config.type_definitions import KeysCollection, NdarrayOrTensor  # noqa: E402
-from monai.data.meta_obj import get_track_meta  # noqa: E402
-from monai.data.meta_tensor import MetaTensor  # noqa: E402
-from monai.transforms.transform import MapTransform, Randomizable, RandomizableTransform  # noqa: E402
-from monai.utils.enums import TransformBackends  # noqa: E402
-
-__all__ = [
-    "RandBrightnessContrast",
-    "RandBrightnessContrastD",
-    "RandBrightnessContrastDict",
-    "RandBrightnessContrastd",
-    "RandHED",
-    "RandHEDD",
-    "RandHEDDict",
-    "RandHEDd",
-    "RandHSV",
-    "RandHSVD",
-    "RandHSVDict",
-    "RandHSVd",
-    "RandStainGrayscale",
-    "RandStainGrayscaleD",
-    "RandStainGrayscaleDict",
-    "RandStainGrayscaled",
-    "RandStainJitter",
-    "RandStainJitterD",
-    "RandStainJitterDict",
-    "RandStainJitterd",
-    "RandStainNA",
-    "RandStainNAD",
-    "RandStainNADict",
-    "RandStainNAd",
-    "RandStainStyle",
-    "RandStainStyleD",
-    "RandStainStyleDict",
-    "RandStainStyled",
-]
-
-_PUBLIC = "stainxform.monai"
-
-_ARGUMENTS = """    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
-        ("warn"), or raises NotEnoughTissueError ("raise").
-"""
-
-_KEYS = """    keys : one key or several, of the images; all get the same draw.
-"""
-
-_ALLOW_MISSING = """    allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
-"""
+__all__ = ["RandAugmentation", "RandAugmentationd", "of_augmentation", "single_image"]
 
 
 def single_image(img: NdarrayOrTensor) -> NdarrayOrTensor:
@@ -92,8 +36,18 @@ def single_image(img: NdarrayOrTensor) -> NdarrayOrTensor:
 
 
 class RandAugmentation(RandomizableTransform):
-    """Draw from an augmentation, and apply the draw, with a probability. The base of the transforms below."""
+    """Draw from an augmentation, and apply the draw, with a probability. The base of ``RandHED`` and the others.
 
+    Parameters
+    ----------
+    prob : probability of applying it.
+    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
+        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
+    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+        ("warn"), or raises NotEnoughTissueError ("raise").
+    """
+
+    __module__ = "stainxform.monai"
     backend = [TransformBackends.TORCH, TransformBackends.NUMPY]
 
     kind: ClassVar[type[Augmentation]]
@@ -145,8 +99,15 @@ class RandAugmentation(RandomizableTransform):
 
 
 class RandAugmentationd(Randomizable, MapTransform):
-    """Dictionary form of :class:`RandAugmentation`: one draw for the images under all ``keys``."""
+    """Dictionary form of :class:`RandAugmentation`: one draw for the images under all ``keys``.
 
+    Parameters
+    ----------
+    keys : one key or several, of the images; all get the same draw.
+    allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
+    """
+
+    __module__ = "stainxform.monai"
     backend = RandAugmentation.backend
 
     array: ClassVar[type[RandAugmentation]]
@@ -175,42 +136,30 @@ class RandAugmentationd(Randomizable, MapTransform):
         return d
 
 
-_Dictionary = type[RandAugmentationd]
-
-
-def _of(name: str) -> tuple[type[RandAugmentation], _Dictionary, _Dictionary, _Dictionary]:
-    """The transforms for one augmentation: array form, and dictionary form three times."""
-    kind, title = AUGMENTATIONS[name], transform_name(name)
-    names = parameter_names(kind)
+def of_augmentation(kind: type[Augmentation]) -> tuple[type, type, type, type]:
+    """The transforms for one augmentation: array form, and dictionary form under three names."""
+    title, bases = transform_name(kind.name), (RandAugmentation, RandAugmentationd)
+    array_arguments, dictionary_arguments = (inspect.signature(base) for base in bases)
+    arguments = signature(kind, array_arguments)
     array = type(
         title,
         (RandAugmentation,),
         {
-            "__module__": _PUBLIC,
-            "__doc__": transform_doc(kind, "", _ARGUMENTS),
-            "__signature__": signature(RandAugmentation, names=names),
+            "__module__": RandAugmentation.__module__,
+            "__doc__": transform_doc(kind, arguments, RandAugmentation.__doc__),
+            "__signature__": arguments,
             "kind": kind,
         },
     )
+    arguments = signature(kind, dictionary_arguments, array_arguments)
     dictionary = type(
         f"{title}d",
         (RandAugmentationd,),
         {
-            "__module__": _PUBLIC,
-            "__doc__": transform_doc(kind, _KEYS, _ARGUMENTS + _ALLOW_MISSING),
-            "__signature__": signature(RandAugmentationd, RandAugmentation, names=names),
+            "__module__": RandAugmentationd.__module__,
+            "__doc__": transform_doc(kind, arguments, *(base.__doc__ for base in bases)),
+            "__signature__": arguments,
             "array": array,
         },
     )
     return array, dictionary, dictionary, dictionary
-
-
-RandBrightnessContrast, RandBrightnessContrastd, RandBrightnessContrastD, RandBrightnessContrastDict = _of(
-    "brightness_contrast"
-)
-RandHED, RandHEDd, RandHEDD, RandHEDDict = _of("hed")
-RandHSV, RandHSVd, RandHSVD, RandHSVDict = _of("hsv")
-RandStainGrayscale, RandStainGrayscaled, RandStainGrayscaleD, RandStainGrayscaleDict = _of("grayscale")
-RandStainJitter, RandStainJitterd, RandStainJitterD, RandStainJitterDict = _of("stain_jitter")
-RandStainNA, RandStainNAd, RandStainNAD, RandStainNADict = _of("randstainna")
-RandStainStyle, RandStainStyled, RandStainStyleD, RandStainStyleDict = _of("style")

@@ -1,19 +1,4 @@
-"""MONAI transforms: channel-first numpy, tensor or MetaTensor in, the same out.
-
->>> from monai.transforms import Compose, LoadImaged  # doctest: +SKIP
->>> from stainxform.monai import StainLUTd  # doctest: +SKIP
->>> load = LoadImaged("image", ensure_channel_first=True)  # doctest: +SKIP
->>> pipeline = Compose([load, StainLUTd("image", model="center_a.safetensors")])  # doctest: +SKIP
-
-``StainNormalize`` takes a model of any method; ``Macenko``, ``Reinhard``, ``StainLUT`` ... only their own. Each has a
-dictionary form under MONAI's three names: ``StainLUTd`` = ``StainLUTD`` = ``StainLUTDict``. All are deterministic, so
-CacheDataset and PersistentDataset cache them, and thread safe. In a bundle they are named in full:
-``{"_target_": "stainxform.monai.StainLUTd", "keys": "image", "model": "center_a.safetensors"}``.
-
-LoadImage transposes a png, jpg or tif to ``(3, W, H)``. Macenko and Reinhard do not look at where a pixel is, StainLUT
-does: ``LoadImaged(..., reverse_indexing=False)`` keeps the image upright and gives, bit for bit, what a direct call
-gives.
-"""
+"""Images normalized by MONAI: one, and those of a dictionary."""
 
 from __future__ import annotations
 
@@ -23,19 +8,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stainxform._hosts.normalize import class_doc, for_method, resolve_model
-from stainxform._optional import require
+from stainxform._hosts.normalize import for_method, resolve_model
 from stainxform.image.blank import OnBlank, check_on_blank
 from stainxform.image.layout import ValueRange, check_image
+from stainxform.monai.augment import single_image
 from stainxform.normalizers.base import Normalizer
+from stainxform.normalizers.registry import Method
 
-require("monai.transforms", "monai")
+__all__ = ["StainNormalize", "StainNormalizeD", "StainNormalizeDict", "StainNormalized", "of_method"]
 
-from monai.config.type_definitions import KeysCollection, NdarrayOrTensor  # noqa: E402
-from monai.transforms.transform import MapTransform, Transform  # noqa: E402
-from monai.utils.enums import TransformBackends  # noqa: E402
-
-from stainxform.monai.augment import single_image  # noqa: E402
+from monai.config.type_definitions import KeysCollection, NdarrayOrTensor
+from monai.transforms.transform import MapTransform, Transform
+from monai.utils.enums import TransformBackends
 
 
 class StainNormalize(Transform):
@@ -55,6 +39,7 @@ class StainNormalize(Transform):
     ParameterError : an argument makes no sense, or the model is of a method that this transform does not take.
     """
 
+    __module__ = "stainxform.monai"
     backend = [TransformBackends.TORCH, TransformBackends.NUMPY]
 
     method: ClassVar[str | None] = None
@@ -99,6 +84,7 @@ class StainNormalized(MapTransform):
     allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
     """
 
+    __module__ = "stainxform.monai"
     backend = StainNormalize.backend
 
     array: ClassVar[type[StainNormalize]] = StainNormalize
@@ -125,28 +111,9 @@ class StainNormalized(MapTransform):
 
 StainNormalizeD = StainNormalizeDict = StainNormalized
 
-_Dictionary = type[StainNormalized]
 
-
-def _of(method: str) -> tuple[type[StainNormalize], _Dictionary, _Dictionary, _Dictionary]:
-    """The transforms for one method: array form, and dictionary form three times."""
-    array = for_method(StainNormalize, method)
-    dictionary = type(
-        f"{array.__name__}d",
-        (StainNormalized,),
-        {"__module__": __name__, "__doc__": class_doc(method, "StainNormalized"), "array": array},
-    )
+def of_method(method: Method) -> tuple[type, type, type, type]:
+    """The transforms for one method: array form, and dictionary form under three names."""
+    array = for_method(StainNormalize, method, method=method.name)
+    dictionary = for_method(StainNormalized, method, "d", array=array)
     return array, dictionary, dictionary, dictionary
-
-
-ColorNormNet, ColorNormNetd, ColorNormNetD, ColorNormNetDict = _of("colornormnet")
-HistogramMatching, HistogramMatchingd, HistogramMatchingD, HistogramMatchingDict = _of("histogram_matching")
-Khan, Khand, KhanD, KhanDict = _of("khan")
-Macenko, Macenkod, MacenkoD, MacenkoDict = _of("macenko")
-Ramakrishnan, Ramakrishnand, RamakrishnanD, RamakrishnanDict = _of("ramakrishnan")
-Reinhard, Reinhardd, ReinhardD, ReinhardDict = _of("reinhard")
-ReinhardModified, ReinhardModifiedd, ReinhardModifiedD, ReinhardModifiedDict = _of("reinhard_modified")
-StainGAN, StainGANd, StainGAND, StainGANDict = _of("staingan")
-StainLUT, StainLUTd, StainLUTD, StainLUTDict = _of("stainlut")
-StainNet, StainNetd, StainNetD, StainNetDict = _of("stainnet")
-Vahadane, Vahadaned, VahadaneD, VahadaneDict = _of("vahadane")

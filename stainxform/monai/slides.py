@@ -3,8 +3,8 @@
 >>> from monai.data import PatchWSIDataset  # doctest: +SKIP
 >>> from stainxform.monai import SlideReader, StainLUTd  # doctest: +SKIP
 >>> normalize = StainLUTd("image", model="center_a.safetensors")  # doctest: +SKIP
->>> places = [{"image": "slide.svs", "location": [2048, 4096], "label": 1}]  # doctest: +SKIP
->>> patches = PatchWSIDataset(places, 256, 0, normalize, reader=SlideReader)  # doctest: +SKIP
+>>> tiles = [{"image": "slide.svs", "location": [2048, 4096], "label": 1}]  # doctest: +SKIP
+>>> patches = PatchWSIDataset(tiles, 256, 0, normalize, reader=SlideReader)  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -14,17 +14,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from monai.config.type_definitions import DtypeLike, PathLike
+from monai.data.wsi_reader import BaseWSIReader
+from monai.utils.misc import ensure_tuple
 
-from stainxform._optional import require
 from stainxform.errors import ParameterError
 from stainxform.slides import READERS, SUFFIXES, Slide
 from stainxform.slides.pool import WholeSlide
-
-require("monai.data", "monai")
-
-from monai.config.type_definitions import DtypeLike, PathLike  # noqa: E402
-from monai.data.wsi_reader import BaseWSIReader  # noqa: E402
-from monai.utils.misc import ensure_tuple  # noqa: E402
 
 __all__ = ["SlideReader", "WholeSlide"]
 
@@ -43,6 +39,7 @@ class SlideReader(BaseWSIReader):
     slide_reader : "tifffile", "cucim" or "openslide" forces one; "auto" as in :func:`stainxform.open_slide`.
     """
 
+    __module__ = "stainxform.monai"
     supported_suffixes = [suffix.removeprefix(".") for suffix in SUFFIXES]
     backend = "stainxform"
 
@@ -113,9 +110,9 @@ class SlideReader(BaseWSIReader):
 
 
 def _region(slide: Slide, level: int, location: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """RGBA of a region of any place, uint8 ``(height, width, 4)``."""
+    """RGBA of a region, also of one beyond the slide, uint8 ``(height, width, 4)``."""
     found = slide.levels[level]
-    top, left = (round(place / found.downsample) for place in location)
+    top, left = (round(edge / found.downsample) for edge in location)
     pixels = np.full((*size, 4), 255, np.uint8)
     pixels[..., 3] = 0
     upper, lower = max(0, top), min(found.shape[0], top + size[0])

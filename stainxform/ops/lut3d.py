@@ -7,6 +7,8 @@ from torch import Tensor
 
 from stainxform.color.interpolation import Interpolation
 
+__all__ = ["lut3d"]
+
 
 def lut3d(lut: Tensor, rgb: Tensor, interpolation: Interpolation = "tetrahedral") -> Tensor:
     """Interpolate a table of colors: ``torch.ops.stainxform.lut3d``.

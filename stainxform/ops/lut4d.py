@@ -15,6 +15,8 @@ from torch import Tensor
 
 from stainxform.color.interpolation import locate
 
+__all__ = ["collapse_gray", "identity_lut4d", "lookup_gray", "lut4d"]
+
 
 def identity_lut4d(size: int = 33, context_nodes: int = 2, dtype: torch.dtype = torch.float32) -> Tensor:
     """The 4D LUT that returns its red, green, blue coordinates for every context: ``(3, K, T, T, T)``."""

@@ -1,0 +1,123 @@
+"""The augmentations by name: ours, those that :func:`register` added, and those that installed packages announce.
+
+A package announces its own in ``pyproject.toml``:
+
+    [project.entry-points."stainxform.augmentations"]
+    toy = "toy_package.augment:Toy"
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import warnings
+from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import TypeVar
+
+from stainxform.augment.base import Augmentation
+from stainxform.augment.presets import Preset
+from stainxform.errors import ParameterError, StainXformWarning
+
+__all__ = ["AUGMENTATIONS", "ENTRY_POINTS", "PRESETS", "register"]
+
+ENTRY_POINTS = "stainxform.augmentations"
+"""The group of entry points."""
+
+Kind = TypeVar("Kind", bound=type[Augmentation])
+
+_KINDS: dict[str, type[Augmentation]] = {}
+
+
+def register(kind: Kind) -> Kind:
+    """Add an augmentation: it works in every host from now on, as ``RandToy`` for a class ``Toy``. Also a decorator.
+
+    Parameters
+    ----------
+    kind : a subclass of :class:`Augmentation`, a frozen dataclass with ``name``, ``title`` and ``source``.
+
+    Returns
+    -------
+    ``kind`` itself.
+
+    Raises
+    ------
+    ParameterError : no such class, or its name is taken by another one.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, Augmentation)):
+        raise ParameterError(f"an augmentation is a subclass of stainxform.augment.Augmentation, got {kind!r}")
+    if not dataclasses.is_dataclass(kind) or "__dataclass_fields__" not in vars(kind):
+        raise ParameterError(f"{kind.__name__} must be a dataclass: @dataclass(frozen=True, kw_only=True)")
+    for attribute in ("name", "title", "source"):
+        if not isinstance(getattr(kind, attribute, None), str):
+            raise ParameterError(f"{kind.__name__} must say its {attribute}, a string")
+    if abstract := sorted(kind.__abstractmethods__):
+        raise ParameterError(f"{kind.__name__} must define {', '.join(abstract)}")
+    for other in _KINDS.values():
+        if _identity(other) != _identity(kind) and _names(other) & _names(kind):
+            raise ParameterError(f"the name of {kind.__name__} ({kind.name!r}) is taken by {other} ({other.name!r})")
+    _KINDS[kind.name] = kind
+    return kind
+
+
+def _identity(kind: type[Augmentation]) -> tuple[str, str]:
+    """The same for a class that was defined again, as in a notebook."""
+    return kind.__module__, kind.__qualname__
+
+
+def _names(kind: type[Augmentation]) -> set[str]:
+    """What it goes by: here, and in the hosts, where ``StainNA`` and ``RandStainNA`` are the same."""
+    return {kind.name, kind.__name__.removeprefix("Rand")}
+
+
+@functools.cache
+def _load_installed() -> None:
+    """Register what installed packages announce, once. One that does not load is left out, with a warning."""
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            register(point.load())
+        except Exception as error:
+            warnings.warn(
+                f"the augmentation {point.name!r} of {point.value} is left out: {error}",
+                StainXformWarning,
+                stacklevel=3,
+            )
+
+
+class _Augmentations(Mapping[str, type[Augmentation]]):
+    """All augmentations by name, as they are now."""
+
+    def __getitem__(self, name: str) -> type[Augmentation]:
+        _load_installed()
+        return _KINDS[name]
+
+    def __iter__(self) -> Iterator[str]:
+        _load_installed()
+        return iter(sorted(_KINDS))
+
+    def __len__(self) -> int:
+        _load_installed()
+        return len(_KINDS)
+
+
+class _Presets(Mapping[str, Mapping[str, Preset]]):
+    """The presets of all augmentations that have some, as they are now."""
+
+    def __getitem__(self, name: str) -> Mapping[str, Preset]:
+        if not (presets := AUGMENTATIONS[name].presets):
+            raise KeyError(name)
+        return presets
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, kind in AUGMENTATIONS.items() if kind.presets)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+AUGMENTATIONS: Mapping[str, type[Augmentation]] = _Augmentations()
+"""All augmentations by name, those from outside too. Read only: :func:`register` adds one."""
+
+PRESETS: Mapping[str, Mapping[str, Preset]] = _Presets()
+"""By name of the augmentation and of the preset, see :attr:`Augmentation.presets`. Grayscale and style mixing have no
+strength to choose."""
