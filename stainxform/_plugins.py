@@ -5,13 +5,14 @@ An installed package names its normalizers, augmentations or readers in the entr
     [project.entry-points."stainxform.normalizers"]
     gray_world = "my_package.gray_world:GrayWorld"
 
-They are looked up when the first name is asked for that is not built in, or all names are.
+They are looked up when a name is asked for that is not known yet, or all names are.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
@@ -21,20 +22,27 @@ Entry = TypeVar("Entry")
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
-    """Entries by name, sorted.
+    """Entries by name; those from outside come after those of the package, each group sorted.
 
     Parameters
     ----------
     kind : what an entry is, for error messages: "method".
     group : of entry points.
-    entry_of : an entry from what an entry point, or a call of :meth:`register`, gives; and its name there.
+    entry_of : an entry from a name ("" if it is not known) and what :meth:`register` or an entry point gives; raises
+        ParameterError for what is none.
     place_of : where an entry is defined: two of one name are the same entry if this is the same.
+    lazy : entry points are kept as ``module:attribute`` and not imported.
     """
 
     def __init__(
-        self, kind: str, group: str, entry_of: Callable[[str, Any], Entry], place_of: Callable[[Entry], str]
+        self,
+        kind: str,
+        group: str,
+        entry_of: Callable[[str, Any], Entry],
+        place_of: Callable[[Entry], object],
+        lazy: bool = False,
     ) -> None:
-        self._kind, self._group, self._entry_of, self._place_of = kind, group, entry_of, place_of
+        self._kind, self._group, self._entry_of, self._place_of, self._lazy = kind, group, entry_of, place_of, lazy
         self._entries: dict[str, Entry] = {}
         self._searched = False
 
@@ -45,9 +53,19 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             raise ParameterError(f"the {self._kind} name {name!r} is taken by {self._place_of(self._entries[name])}")
         self._entries[name] = entry
 
-    def unregister(self, name: str) -> None:
-        """Take an entry out again, for tests of plug-ins; KeyError if there is none."""
-        del self._entries[name]
+    @property
+    def known(self) -> Mapping[str, Entry]:
+        """The entries so far, without a search for entry points."""
+        return self._entries
+
+    @contextmanager
+    def temporarily(self) -> Iterator[None]:
+        """What is registered within the block is forgotten after it: for tests of plug-ins."""
+        before, searched = dict(self._entries), self._searched
+        try:
+            yield
+        finally:
+            self._entries, self._searched = before, searched
 
     def __getitem__(self, name: str) -> Entry:
         if name not in self._entries:
@@ -56,20 +74,20 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     def __iter__(self) -> Iterator[str]:
         self._search()
-        return iter(sorted(self._entries))
+        return iter(list(self._entries))
 
     def __len__(self) -> int:
         self._search()
         return len(self._entries)
 
     def _search(self) -> None:
-        """Entry points, once; one that cannot be loaded is named in a StainXformWarning, and the others work."""
+        """Entry points, once; one that cannot be used is named in a StainXformWarning, and the others work."""
         if self._searched:
             return
         self._searched = True
-        for point in entry_points(group=self._group):
+        for point in sorted(entry_points(group=self._group)):
             try:
-                self.register(point.name, point.load())
+                self.register(point.name, point.value if self._lazy else point.load())
             except Exception as error:
                 warnings.warn(
                     f"the {self._kind} {point.name!r} of {point.value} cannot be used ({error})",

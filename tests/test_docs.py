@@ -4,7 +4,6 @@ import ast
 import inspect
 import re
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -157,7 +156,7 @@ def test_the_blocks_of_a_page_run(page, center_files, tmp_path, monkeypatch):
     }  # fmt: skip
     names |= PAGE_NAMES.get(page.name, lambda names: {})(names)
     ran = 0
-    with mock.patch.dict(READERS):  # what a page registers ends with it
+    with READERS.temporarily():  # what a page registers ends with it
         for block in blocks(page):
             lacking = [needed for word, needed in NEEDS.items() if word in block and not importable(needed)]
             if not lacking:

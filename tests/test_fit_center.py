@@ -254,9 +254,10 @@ class MeanShift(PointwiseNormalizer):
 
 
 @pytest.fixture
-def meanshift(monkeypatch):
-    monkeypatch.setattr(registry.METHODS, "_entries", dict(registry.METHODS._entries))
-    sx.register(sx.Method("meanshift", f"{__name__}:MeanShift", "Shift of the mean", "This test"))
+def meanshift():
+    with registry.METHODS.temporarily():
+        sx.register(sx.Method("meanshift", f"{__name__}:MeanShift", "Shift of the mean", "This test"))
+        yield
 
 
 @pytest.mark.usefixtures("meanshift")

@@ -63,10 +63,11 @@ class TestNumpySlide(SlideReaderTests):
 
 
 @pytest.fixture
-def registered(monkeypatch):
+def registered():
     """The registry as it was, afterwards."""
-    monkeypatch.setattr(registry, "READERS", dict(READERS))
-    register_reader("numpy", NumpySlide)
+    with READERS.temporarily():
+        register_reader("numpy", NumpySlide)
+        yield
 
 
 @pytest.fixture

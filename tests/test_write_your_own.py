@@ -38,9 +38,9 @@ def plugin(folder, monkeypatch):
     """The module, imported: its method is registered until the test ends."""
     monkeypatch.syspath_prepend(folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
     monkeypatch.delitem(sys.modules, "mean_density", raising=False)
-    return importlib.import_module("mean_density")
+    with METHODS.temporarily():
+        yield importlib.import_module("mean_density")
 
 
 def test_the_page_runs_as_written(plugin, folder):

@@ -9,15 +9,13 @@ A package announces its own in ``pyproject.toml``:
 from __future__ import annotations
 
 import dataclasses
-import functools
-import warnings
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from stainxform._plugins import Registry
 from stainxform.augment.base import Augmentation
 from stainxform.augment.presets import Preset
-from stainxform.errors import ParameterError, StainXformWarning
+from stainxform.errors import ParameterError
 
 __all__ = ["AUGMENTATIONS", "ENTRY_POINTS", "PRESETS", "register"]
 
@@ -25,8 +23,6 @@ ENTRY_POINTS = "stainxform.augmentations"
 """The group of entry points."""
 
 Kind = TypeVar("Kind", bound=type[Augmentation])
-
-_KINDS: dict[str, type[Augmentation]] = {}
 
 
 def register(kind: Kind) -> Kind:
@@ -44,6 +40,12 @@ def register(kind: Kind) -> Kind:
     ------
     ParameterError : no such class, or its name is taken by another one.
     """
+    AUGMENTATIONS.register(_checked("", kind).name, kind)
+    return kind
+
+
+def _checked(name: str, kind: Any) -> type[Augmentation]:
+    """The class of an augmentation, if it is one that works."""
     if not (isinstance(kind, type) and issubclass(kind, Augmentation)):
         raise ParameterError(f"an augmentation is a subclass of stainxform.augment.Augmentation, got {kind!r}")
     if not dataclasses.is_dataclass(kind) or "__dataclass_fields__" not in vars(kind):
@@ -53,14 +55,15 @@ def register(kind: Kind) -> Kind:
             raise ParameterError(f"{kind.__name__} must say its {attribute}, a string")
     if abstract := sorted(kind.__abstractmethods__):
         raise ParameterError(f"{kind.__name__} must define {', '.join(abstract)}")
-    for other in _KINDS.values():
-        if _identity(other) != _identity(kind) and _names(other) & _names(kind):
+    if name and name != kind.name:
+        raise ParameterError(f"{kind.__name__} must be registered under its name {kind.name!r}, not {name!r}")
+    for other in AUGMENTATIONS.known.values():
+        if _place(other) != _place(kind) and _names(other) & _names(kind):
             raise ParameterError(f"the name of {kind.__name__} ({kind.name!r}) is taken by {other} ({other.name!r})")
-    _KINDS[kind.name] = kind
     return kind
 
 
-def _identity(kind: type[Augmentation]) -> tuple[str, str]:
+def _place(kind: type[Augmentation]) -> tuple[str, str]:
     """The same for a class that was defined again, as in a notebook."""
     return kind.__module__, kind.__qualname__
 
@@ -68,36 +71,6 @@ def _identity(kind: type[Augmentation]) -> tuple[str, str]:
 def _names(kind: type[Augmentation]) -> set[str]:
     """What it goes by: here, and in the hosts, where ``StainNA`` and ``RandStainNA`` are the same."""
     return {kind.name, kind.__name__.removeprefix("Rand")}
-
-
-@functools.cache
-def _load_installed() -> None:
-    """Register what installed packages announce, once. One that does not load is left out, with a warning."""
-    for point in entry_points(group=ENTRY_POINTS):
-        try:
-            register(point.load())
-        except Exception as error:
-            warnings.warn(
-                f"the augmentation {point.name!r} of {point.value} is left out: {error}",
-                StainXformWarning,
-                stacklevel=3,
-            )
-
-
-class _Augmentations(Mapping[str, type[Augmentation]]):
-    """All augmentations by name, as they are now."""
-
-    def __getitem__(self, name: str) -> type[Augmentation]:
-        _load_installed()
-        return _KINDS[name]
-
-    def __iter__(self) -> Iterator[str]:
-        _load_installed()
-        return iter(sorted(_KINDS))
-
-    def __len__(self) -> int:
-        _load_installed()
-        return len(_KINDS)
 
 
 class _Presets(Mapping[str, Mapping[str, Preset]]):
@@ -115,7 +88,7 @@ class _Presets(Mapping[str, Mapping[str, Preset]]):
         return sum(1 for _ in self)
 
 
-AUGMENTATIONS: Mapping[str, type[Augmentation]] = _Augmentations()
+AUGMENTATIONS: Registry[type[Augmentation]] = Registry("augmentation", ENTRY_POINTS, _checked, _place)
 """All augmentations by name, those from outside too. Read only: :func:`register` adds one."""
 
 PRESETS: Mapping[str, Mapping[str, Preset]] = _Presets()

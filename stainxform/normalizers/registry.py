@@ -72,7 +72,7 @@ def register(method: Method | type[Normalizer]) -> Any:
 
 def registered() -> Mapping[str, Method]:
     """All methods by name, sorted."""
-    return dict(METHODS)
+    return dict(sorted(METHODS.items()))
 
 
 def normalizer_class(name: str) -> type[Normalizer]:

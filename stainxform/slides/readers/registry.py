@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import logging
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from stainxform._plugins import Registry
 from stainxform.errors import MissingDependencyError, ParameterError, SlideError, UnsupportedSlideError
 from stainxform.slides.base import Slide
 
@@ -17,15 +17,6 @@ BUILT_IN = {
     "openslide": "stainxform.slides.readers.openslide:OpenslideSlide",
 }
 """Readers of this package, in the order in which "auto" tries them."""
-
-GROUP = "stainxform.readers"
-"""Entry points by which installed packages bring readers: ``name = "module:Class"``."""
-
-READERS: dict[str, str | type[Slide]] = {
-    **BUILT_IN,
-    **{point.name: point.value for point in entry_points(group=GROUP) if point.name not in BUILT_IN},
-}
-"""Readers by name: the class, or ``module:Class``, which is imported when first used."""
 
 _log = logging.getLogger("stainxform.slides")
 
@@ -39,17 +30,34 @@ def register_reader(name: str, reader: str | type[Slide]) -> None:
 
     Parameters
     ----------
-    name : of the reader; one that was registered before is replaced.
+    name : of the reader.
     reader : a class derived from :class:`Slide` that is called with the path alone, or where it is, ``module:Class``.
 
-    Raises ParameterError for the name of a built-in reader, or for what is no such class or path.
+    Raises ParameterError for a name that is taken, or for what is no such class or path.
     """
-    if name in BUILT_IN or name == "auto":
-        raise ParameterError(f"the name {name!r} is that of a built-in reader; choose another one")
+    READERS.register(name, reader)
+
+
+def _checked(name: str, reader: Any) -> str | type[Slide]:
+    """A reader as it is registered: a class, or where it is."""
     is_reader = ":" in reader if isinstance(reader, str) else isinstance(reader, type) and issubclass(reader, Slide)
     if not is_reader:
         raise ParameterError(f"a reader is a class derived from Slide, or 'module:Class'; got {reader!r}")
-    READERS[name] = reader
+    if name == "auto":
+        raise ParameterError("the name 'auto' stands for the best reader of a file; choose another one")
+    return reader  # type: ignore[no-any-return]
+
+
+def _place(reader: str | type[Slide]) -> str:
+    return reader if isinstance(reader, str) else f"{reader.__module__}:{reader.__qualname__}"
+
+
+READERS: Registry[str | type[Slide]] = Registry("reader", "stainxform.readers", _checked, _place, lazy=True)
+"""Readers by name: the class, or ``module:Class``, which is imported when first used; entry points
+``stainxform.readers`` among them."""
+
+for _name, _path in BUILT_IN.items():
+    READERS.register(_name, _path)
 
 
 def open_slide(path: str | Path, reader: str = "auto") -> Slide:
