@@ -136,8 +136,8 @@ def test_nothing_is_written_for_an_unknown_reader(array_file, tmp_path):
 
 
 def test_what_is_no_reader_is_refused(registered):
-    for name in ("auto", "tifffile"):
-        with pytest.raises(ParameterError, match="built-in reader"):
+    for name, message in (("auto", "the best reader of a file"), ("tifffile", "'tifffile' is taken by")):
+        with pytest.raises(ParameterError, match=message):
             register_reader(name, NumpySlide)
     for wrong in (int, NumpySlide.read, "no_path", None):
         with pytest.raises(ParameterError, match="a reader is a class derived from Slide"):

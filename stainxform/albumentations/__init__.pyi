@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 class ColorNormNet(StainNormalize):
-    """One CIELAB offset for an image or a slide, told by a self-supervised network: :class:`StainNormalize` for ColorNormNet models only.
+    """One CIELAB offset for an image or a slide, predicted by a self-supervised network: :class:`StainNormalize` for ColorNormNet models only.
 
     Takes the arguments of :class:`StainNormalize`; a model of another method raises ParameterError.
 
@@ -228,30 +228,6 @@ class RandBrightnessContrast(RandAugmentation):
         p: float = 0.5,
     ) -> None: ...
 
-class RandStainGrayscale(RandAugmentation):
-    """Gray image, three times: the baseline without color, at random.
-
-    Draws from :class:`stainxform.augment.StainGrayscale`.
-
-    Parameters
-    ----------
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
-        ("warn"), or raises NotEnoughTissueError ("raise").
-    p : probability of applying it.
-
-    Targets: image, images, volume (slice by slice), volumes; RGB, uint8 in 0..255 or float in 0..1. All images of a
-    call get the same draw; masks, boxes and keypoints are left alone.
-
-    Source: ITU-R BT.601; as a baseline in Tellez et al., Medical Image Analysis 58, 2019.
-    """
-
-    def __init__(
-        self,
-        *,
-        on_blank: OnBlank = "keep",
-        p: float = 0.5,
-    ) -> None: ...
-
 class RandHED(RandAugmentation):
     """Scaled and shifted hematoxylin, eosin and DAB, with fixed stain vectors, at random.
 
@@ -352,6 +328,30 @@ class RandStainNA(RandAugmentation):
         p: float = 0.5,
     ) -> None: ...
 
+class RandStainGrayscale(RandAugmentation):
+    """Gray image, three times: the baseline without color, at random.
+
+    Draws from :class:`stainxform.augment.StainGrayscale`.
+
+    Parameters
+    ----------
+    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+        ("warn"), or raises NotEnoughTissueError ("raise").
+    p : probability of applying it.
+
+    Targets: image, images, volume (slice by slice), volumes; RGB, uint8 in 0..255 or float in 0..1. All images of a
+    call get the same draw; masks, boxes and keypoints are left alone.
+
+    Source: ITU-R BT.601; as a baseline in Tellez et al., Medical Image Analysis 58, 2019.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_blank: OnBlank = "keep",
+        p: float = 0.5,
+    ) -> None: ...
+
 class RandStainJitter(RandAugmentation):
     """Scaled and shifted hematoxylin and eosin, with the image's own stain vectors, at random.
 
@@ -363,7 +363,7 @@ class RandStainJitter(RandAugmentation):
         A strength by name: light, strong.
     sigma, bias : (low, high), within -1..1; drawn for each stain by itself. The bias is an optical density, natural
         logarithm.
-    estimator : the method that estimates the image's stain matrix: any registered one that has stain vectors.
+    estimator : what estimates the image's stain matrix, a name in ``stainxform.stains.ESTIMATORS``.
     stain_matrix : instead of an estimate: the name of published stains ("he", "hdab", ..., see
         :func:`stainxform.stains.references.reference_stains`), or three rows (red, green, blue) of two optical densities,
         which are scaled to unit length.

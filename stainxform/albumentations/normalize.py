@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stainxform._hosts.normalize import for_method, resolve_model
+from stainxform._hosts.normalize import for_method
 from stainxform.errors import ParameterError
 from stainxform.image.blank import OnBlank
 from stainxform.normalizers.base import Normalizer
+from stainxform.normalizers.models import resolve_model
 from stainxform.normalizers.registry import Method
 
 __all__ = ["StainNormalize", "of_method"]

@@ -21,10 +21,10 @@ from stainxform.errors import ModelFileError, NotEnoughTissueError, ParameterErr
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.layout import ValueRange
 from stainxform.image.tissue import MIN_TISSUE, is_blank
+from stainxform.io.modelfile import ModelState, read_model, write_model
 from stainxform.io.settings import make_plain, plain
 from stainxform.io.sources import Tiles
 from stainxform.maps import ColorMap
-from stainxform.modelfile import ModelState, read_model, write_model
 from stainxform.normalizers.base import array_of
 from stainxform.normalizers.reinhard import SPACES, Reinhard
 

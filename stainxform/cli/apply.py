@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from stainxform.cli.batch import FileOutcome
+    from stainxform.io.modelfile import ModelState
     from stainxform.io.outputs import Job
-    from stainxform.modelfile import ModelState
 
 _SHOWN = 10
 """Existing outputs that are named one by one."""
@@ -68,7 +68,7 @@ def apply(
     """
     from stainxform._native.native import available_cpus
     from stainxform.cli.batch import MAX_WORKERS, plan_images
-    from stainxform.modelfile import read_model
+    from stainxform.io.modelfile import read_model
 
     state = read_model(model)
     planned = plan_images(inputs, output, "" if format is Format.keep else f".{format}")

@@ -20,8 +20,8 @@ from typing import Literal
 from stainxform._optional import use_torch_threads
 from stainxform.errors import NotEnoughTissueError, StainXformError
 from stainxform.io.images import SUFFIXES, read_image, write_image
+from stainxform.io.modelfile import ModelState
 from stainxform.io.outputs import Job, plan, reason
-from stainxform.modelfile import ModelState
 from stainxform.normalizers.base import Normalizer
 
 MAX_WORKERS = 16

@@ -54,7 +54,7 @@ def _needs(package: str, extra: str) -> str:
 def _model_facts(path: Path) -> list[tuple[str, object]]:
     """Read without the method's packages: a model can be looked at where it cannot run."""
     from stainxform.augment import AUGMENTATIONS
-    from stainxform.modelfile import read_model
+    from stainxform.io.modelfile import read_model
     from stainxform.normalizers.registry import registered
 
     state = read_model(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, Protocol, get_args
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from stainxform.errors import ParameterError
 from stainxform.image.histogram import ColorHistogram, weighted_percentile
 from stainxform.io.sources import iterate
 from stainxform.maps.base import ColorMap, ImageMap
-
-if TYPE_CHECKING:
-    from stainxform.normalizers.base import Normalizer
 
 Domain = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Colors of the first and of the last node."""
@@ -141,8 +138,16 @@ def bake(color_map: ImageMap, nodes: int = 33, interpolation: Interpolation = "t
     return Lut3DMap(np.moveaxis(channels, 0, -1), interpolation)
 
 
+class HasMapForTiles(Protocol):
+    """A fitted normalizer, as far as a table needs one."""
+
+    def map_for_tiles(self, tiles: Any) -> ImageMap:
+        """The one map for all tiles."""
+        ...
+
+
 def bake_center(
-    normalizer: Normalizer, images: Any, nodes: int = 33, interpolation: Interpolation = "tetrahedral"
+    normalizer: HasMapForTiles, images: Any, nodes: int = 33, interpolation: Interpolation = "tetrahedral"
 ) -> Lut3DMap:
     """The one table that takes another center to the normalizer's.
 

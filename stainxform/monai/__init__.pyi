@@ -98,7 +98,7 @@ __all__ = [
 ]
 
 class ColorNormNet(StainNormalize):
-    """One CIELAB offset for an image or a slide, told by a self-supervised network: :class:`StainNormalize` for ColorNormNet models only.
+    """One CIELAB offset for an image or a slide, predicted by a self-supervised network: :class:`StainNormalize` for ColorNormNet models only.
 
     Takes the arguments of :class:`StainNormalize`; a model of another method raises ParameterError.
 
@@ -113,7 +113,7 @@ class ColorNormNet(StainNormalize):
     ) -> None: ...
 
 class ColorNormNetd(StainNormalized):
-    """One CIELAB offset for an image or a slide, told by a self-supervised network: :class:`StainNormalized` for ColorNormNet models only.
+    """One CIELAB offset for an image or a slide, predicted by a self-supervised network: :class:`StainNormalized` for ColorNormNet models only.
 
     Takes the arguments of :class:`StainNormalized`; a model of another method raises ParameterError.
 
@@ -561,62 +561,6 @@ RandBrightnessContrastD = RandBrightnessContrastd
 
 RandBrightnessContrastDict = RandBrightnessContrastd
 
-class RandStainGrayscale(RandAugmentation):
-    """Gray image, three times: the baseline without color, at random.
-
-    Draws from :class:`stainxform.augment.StainGrayscale`.
-
-    Parameters
-    ----------
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
-        ("warn"), or raises NotEnoughTissueError ("raise").
-
-    Source: ITU-R BT.601; as a baseline in Tellez et al., Medical Image Analysis 58, 2019.
-    """
-
-    def __init__(
-        self,
-        *,
-        prob: float = 0.5,
-        value_range: ValueRange = (0, 255),
-        on_blank: OnBlank = "keep",
-    ) -> None: ...
-
-class RandStainGrayscaled(RandAugmentationd):
-    """Gray image, three times: the baseline without color, at random.
-
-    Draws from :class:`stainxform.augment.StainGrayscale`.
-
-    Parameters
-    ----------
-    keys : one key or several, of the images; all get the same draw.
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
-        ("warn"), or raises NotEnoughTissueError ("raise").
-    allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
-
-    Source: ITU-R BT.601; as a baseline in Tellez et al., Medical Image Analysis 58, 2019.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        prob: float = 0.5,
-        value_range: ValueRange = (0, 255),
-        on_blank: OnBlank = "keep",
-        allow_missing_keys: bool = False,
-    ) -> None: ...
-
-RandStainGrayscaleD = RandStainGrayscaled
-
-RandStainGrayscaleDict = RandStainGrayscaled
-
 class RandHED(RandAugmentation):
     """Scaled and shifted hematoxylin, eosin and DAB, with fixed stain vectors, at random.
 
@@ -841,6 +785,62 @@ RandStainNAD = RandStainNAd
 
 RandStainNADict = RandStainNAd
 
+class RandStainGrayscale(RandAugmentation):
+    """Gray image, three times: the baseline without color, at random.
+
+    Draws from :class:`stainxform.augment.StainGrayscale`.
+
+    Parameters
+    ----------
+    prob : probability of applying it.
+    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
+        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
+    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+        ("warn"), or raises NotEnoughTissueError ("raise").
+
+    Source: ITU-R BT.601; as a baseline in Tellez et al., Medical Image Analysis 58, 2019.
+    """
+
+    def __init__(
+        self,
+        *,
+        prob: float = 0.5,
+        value_range: ValueRange = (0, 255),
+        on_blank: OnBlank = "keep",
+    ) -> None: ...
+
+class RandStainGrayscaled(RandAugmentationd):
+    """Gray image, three times: the baseline without color, at random.
+
+    Draws from :class:`stainxform.augment.StainGrayscale`.
+
+    Parameters
+    ----------
+    keys : one key or several, of the images; all get the same draw.
+    prob : probability of applying it.
+    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
+        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
+    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+        ("warn"), or raises NotEnoughTissueError ("raise").
+    allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
+
+    Source: ITU-R BT.601; as a baseline in Tellez et al., Medical Image Analysis 58, 2019.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        *,
+        prob: float = 0.5,
+        value_range: ValueRange = (0, 255),
+        on_blank: OnBlank = "keep",
+        allow_missing_keys: bool = False,
+    ) -> None: ...
+
+RandStainGrayscaleD = RandStainGrayscaled
+
+RandStainGrayscaleDict = RandStainGrayscaled
+
 class RandStainJitter(RandAugmentation):
     """Scaled and shifted hematoxylin and eosin, with the image's own stain vectors, at random.
 
@@ -852,7 +852,7 @@ class RandStainJitter(RandAugmentation):
         A strength by name: light, strong.
     sigma, bias : (low, high), within -1..1; drawn for each stain by itself. The bias is an optical density, natural
         logarithm.
-    estimator : the method that estimates the image's stain matrix: any registered one that has stain vectors.
+    estimator : what estimates the image's stain matrix, a name in ``stainxform.stains.ESTIMATORS``.
     stain_matrix : instead of an estimate: the name of published stains ("he", "hdab", ..., see
         :func:`stainxform.stains.references.reference_stains`), or three rows (red, green, blue) of two optical densities,
         which are scaled to unit length.
@@ -895,7 +895,7 @@ class RandStainJitterd(RandAugmentationd):
         A strength by name: light, strong.
     sigma, bias : (low, high), within -1..1; drawn for each stain by itself. The bias is an optical density, natural
         logarithm.
-    estimator : the method that estimates the image's stain matrix: any registered one that has stain vectors.
+    estimator : what estimates the image's stain matrix, a name in ``stainxform.stains.ESTIMATORS``.
     stain_matrix : instead of an estimate: the name of published stains ("he", "hdab", ..., see
         :func:`stainxform.stains.references.reference_stains`), or three rows (red, green, blue) of two optical densities,
         which are scaled to unit length.

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stainxform._hosts.normalize import for_method, resolve_model
+from stainxform._hosts.normalize import for_method
 from stainxform.image.blank import OnBlank, check_on_blank
 from stainxform.image.layout import ValueRange, check_image
 from stainxform.monai.augment import single_image
 from stainxform.normalizers.base import Normalizer
+from stainxform.normalizers.models import resolve_model
 from stainxform.normalizers.registry import Method
 
 __all__ = ["StainNormalize", "StainNormalizeD", "StainNormalizeDict", "StainNormalized", "of_method"]

@@ -9,7 +9,6 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from stainxform._hosts.normalize import resolve_model
 from stainxform.errors import InvalidImageError, ParameterError
 from stainxform.image.layout import ValueRange, check_range
 from stainxform.image.tissue import MIN_TISSUE_PIXELS, tissue_planes
@@ -17,6 +16,7 @@ from stainxform.maps import ColorMap, ImageMap
 from stainxform.nn.operator import Estimated
 from stainxform.nn.traced import MapColors, traced
 from stainxform.normalizers.base import Normalizer
+from stainxform.normalizers.models import resolve_model
 
 
 class Normalize(nn.Module):

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from stainxform.errors import NotEnoughTissueError, ParameterError
+from stainxform.io.modelfile import pack, unpack
 from stainxform.maps import ColorMap
-from stainxform.modelfile import pack, unpack
 from stainxform.normalizers.base import Normalizer
 
 

@@ -17,11 +17,11 @@ from stainxform.image.blank import OnBlank, check_on_blank, each_unless_blank
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.layout import Image, ImageSpec, ValueRange, check_image
 from stainxform.image.tissue import MIN_TISSUE, is_blank, tissue_fraction
+from stainxform.io.modelfile import ModelState, read_model, write_model
 from stainxform.io.settings import Settings as BaseSettings
 from stainxform.io.settings import make_plain, plain
 from stainxform.io.sources import histograms_of
 from stainxform.maps import ColorMap, ImageMap
-from stainxform.modelfile import ModelState, read_model, write_model
 
 
 @dataclass(frozen=True)

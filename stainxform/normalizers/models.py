@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stainxform.errors import ParameterError
 from stainxform.normalizers.base import Normalizer
 from stainxform.normalizers.registry import Method, registered
 
-__all__ = ["load", "methods"]
+__all__ = ["load", "methods", "resolve_model"]
 
 
 def load(path: str | Path) -> Normalizer:
@@ -21,4 +22,28 @@ def load(path: str | Path) -> Normalizer:
 
 def methods() -> dict[str, Method]:
     """All methods by name, sorted."""
-    return registered()
+    return dict(registered())
+
+
+def resolve_model(model: str | Path | Normalizer, method: str | None = None) -> Normalizer:
+    """The normalizer that a transform's, or a module's, ``model`` argument stands for.
+
+    Parameters
+    ----------
+    model : path of a model file, or a fitted normalizer, which is used as it is.
+    method : the one method that the transform accepts; None accepts any.
+
+    Raises
+    ------
+    ModelFileError : the file is missing or no complete, unaltered model.
+    ParameterError : neither a path nor a normalizer, or a model of another method.
+    """
+    if isinstance(model, str | Path):
+        normalizer, origin = Normalizer.load(model), str(model)
+    elif isinstance(model, Normalizer):
+        normalizer, origin = model, "the normalizer"
+    else:
+        raise ParameterError(f"model must be a path or a fitted Normalizer, got {type(model).__name__}")
+    if method is not None and normalizer.method != method:
+        raise ParameterError(f"{origin} is a {normalizer.method!r} model, not {method!r}; StainNormalize takes any")
+    return normalizer

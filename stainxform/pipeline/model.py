@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stainxform._optional import pick_device
 from stainxform.errors import MissingDependencyError, ModelFileError
-from stainxform.modelfile import unpack
+from stainxform.io.modelfile import unpack
 from stainxform.normalizers.base import Normalizer
 from stainxform.normalizers.registry import registered
 

@@ -16,8 +16,8 @@ import numpy as np
 from stainxform._native.prefetch import prefetch
 from stainxform._optional import pick_device, require
 from stainxform.errors import ParameterError, SlideError
+from stainxform.maps.tiling import Box
 from stainxform.slides.grid import TileGrid
-from stainxform.tiling import Box
 
 THREADS = 2
 """Threads of one iterator of tiles, unless it is told."""

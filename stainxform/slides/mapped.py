@@ -9,10 +9,10 @@ import numpy as np
 from stainxform.errors import ParameterError
 from stainxform.image.tissue import MIN_TISSUE
 from stainxform.maps import ImageMap
+from stainxform.maps.tiling import Box, surroundings
 from stainxform.slides.base import Slide
 from stainxform.slides.grid import TileGrid
 from stainxform.slides.tissue import tissue_of
-from stainxform.tiling import Box, surroundings
 
 BACKGROUNDS = ("normalize", "keep")
 """What becomes of tiles without tissue."""

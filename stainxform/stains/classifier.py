@@ -17,7 +17,7 @@ from stainxform._optional import require
 from stainxform.color import OpticalDensity
 from stainxform.errors import ModelFileError, ParameterError
 from stainxform.image.histogram import ColorHistogram
-from stainxform.modelfile import ModelState, read_model, write_model
+from stainxform.io.modelfile import ModelState, read_model, write_model
 
 HEMATOXYLIN, EOSIN, BACKGROUND = range(3)
 """The classes. In label images anything else is unlabeled."""

@@ -21,11 +21,11 @@ from stainxform._hosts.normalize import class_name
 from stainxform.errors import MissingDependencyError, ParameterError
 from stainxform.image.layout import as_numpy
 from stainxform.maps import ColorMap
+from stainxform.maps.tiling import apply_in_tiles
 from stainxform.normalizers.base import Normalizer, PointwiseNormalizer
 from stainxform.samples import pair
 from stainxform.testing.images import DTYPES
 from stainxform.testing.laws import Case, TransformLaws
-from stainxform.tiling import apply_in_tiles
 
 
 class Unreadable:
@@ -122,7 +122,7 @@ class NormalizerTests(TransformLaws):
     def test_hosts_give_the_same_pixels(self) -> None:
         """MONAI, albumentations and torchvision, those that are installed: by the method's own transform."""
         normalizer, image = self.fitted(), _tiles()[1][0]
-        wanted, name, first = normalizer(image), class_name(self.method), np.moveaxis(image, -1, 0).copy()
+        wanted, name, first = normalizer(image), class_name(sx.methods()[self.method]), np.moveaxis(image, -1, 0).copy()
         for host in ("monai", "albumentations", "torchvision"):
             try:
                 module = importlib.import_module(f"stainxform.{host}")

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 class ColorNormNet(StainNormalize):
-    """One CIELAB offset for an image or a slide, told by a self-supervised network: :class:`StainNormalize` for ColorNormNet models only.
+    """One CIELAB offset for an image or a slide, predicted by a self-supervised network: :class:`StainNormalize` for ColorNormNet models only.
 
     Takes the arguments of :class:`StainNormalize`; a model of another method raises ParameterError.
 
@@ -230,31 +230,6 @@ class RandBrightnessContrast(RandAugmentation):
         on_blank: OnBlank = "keep",
     ) -> None: ...
 
-class RandStainGrayscale(RandAugmentation):
-    """Gray image, three times: the baseline without color, at random.
-
-    Draws from :class:`stainxform.augment.StainGrayscale`.
-
-    Parameters
-    ----------
-    p : probability of applying it.
-    value_range : (low, high) of float images. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
-        ("warn"), or raises NotEnoughTissueError ("raise").
-
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
-
-    Source: ITU-R BT.601; as a baseline in Tellez et al., Medical Image Analysis 58, 2019.
-    """
-
-    def __init__(
-        self,
-        *,
-        p: float = 0.5,
-        value_range: ValueRange = (0, 1),
-        on_blank: OnBlank = "keep",
-    ) -> None: ...
-
 class RandHED(RandAugmentation):
     """Scaled and shifted hematoxylin, eosin and DAB, with fixed stain vectors, at random.
 
@@ -358,6 +333,31 @@ class RandStainNA(RandAugmentation):
         on_blank: OnBlank = "keep",
     ) -> None: ...
 
+class RandStainGrayscale(RandAugmentation):
+    """Gray image, three times: the baseline without color, at random.
+
+    Draws from :class:`stainxform.augment.StainGrayscale`.
+
+    Parameters
+    ----------
+    p : probability of applying it.
+    value_range : (low, high) of float images. Ignored for uint8.
+    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+        ("warn"), or raises NotEnoughTissueError ("raise").
+
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+
+    Source: ITU-R BT.601; as a baseline in Tellez et al., Medical Image Analysis 58, 2019.
+    """
+
+    def __init__(
+        self,
+        *,
+        p: float = 0.5,
+        value_range: ValueRange = (0, 1),
+        on_blank: OnBlank = "keep",
+    ) -> None: ...
+
 class RandStainJitter(RandAugmentation):
     """Scaled and shifted hematoxylin and eosin, with the image's own stain vectors, at random.
 
@@ -369,7 +369,7 @@ class RandStainJitter(RandAugmentation):
         A strength by name: light, strong.
     sigma, bias : (low, high), within -1..1; drawn for each stain by itself. The bias is an optical density, natural
         logarithm.
-    estimator : the method that estimates the image's stain matrix: any registered one that has stain vectors.
+    estimator : what estimates the image's stain matrix, a name in ``stainxform.stains.ESTIMATORS``.
     stain_matrix : instead of an estimate: the name of published stains ("he", "hdab", ..., see
         :func:`stainxform.stains.references.reference_stains`), or three rows (red, green, blue) of two optical densities,
         which are scaled to unit length.

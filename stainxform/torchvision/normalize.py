@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from stainxform._hosts.normalize import for_method, resolve_model
+from stainxform._hosts.normalize import for_method
 from stainxform.image.blank import OnBlank
 from stainxform.image.layout import ValueRange
 from stainxform.normalizers.base import Normalizer
+from stainxform.normalizers.models import resolve_model
 from stainxform.normalizers.registry import Method
 from stainxform.torchvision.base import ColorTransform
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from stainxform._optional import require
 from stainxform.errors import MissingDependencyError, SlideError, UnsupportedSlideError
+from stainxform.maps.tiling import Box
 from stainxform.slides.base import Slide, TileBatch, batch_of
 from stainxform.slides.grid import TileGrid
 from stainxform.slides.readers.tifffile import TifffileSlide
-from stainxform.tiling import Box
 
 COMPRESSIONS = {1, 5, 7, 8, 32946, 33003, 33005}
 """None, LZW, JPEG, deflate (two numbers), JPEG 2000 of Aperio (two)."""

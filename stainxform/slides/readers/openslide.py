@@ -11,9 +11,9 @@ import numpy as np
 
 from stainxform._optional import require
 from stainxform.errors import MissingDependencyError, SlideError, UnsupportedSlideError
+from stainxform.maps.tiling import Box
 from stainxform.slides.base import Level, Slide
 from stainxform.slides.readers.tiff_index import MAX_TILE, TiffIndex
-from stainxform.tiling import Box
 
 EXACT = 1 / 2048
 """OpenSlide takes positions in pixels of level 0 and interpolates where they fall between the pixels of a level; below

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from stainxform.errors import SlideError
+from stainxform.maps.tiling import Box
 from stainxform.slides.base import Slide
 from stainxform.slides.readers.jpeg import jpeg_fault
 from stainxform.slides.readers.tiff_index import JPEG, SOFTWARE_JPEG_TABLES, TiffIndex
-from stainxform.tiling import Box
 
 CACHE_BYTES = 32 << 20
 """Decoded tiles that a slide keeps, for regions that share them."""
