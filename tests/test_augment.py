@@ -333,7 +333,7 @@ class TestRegister:
             ({"title": None}, "must say its title"),
             ({"sample": abstractmethod(Dim.sample)}, "must define sample"),
         ],
-        ids=str,
+        ids=["name", "class name", "title", "abstract"],
     )
     def test_what_is_none_or_has_a_taken_name_is_refused(self, members, message):
         name = members.get("__qualname__", "Mine")

@@ -224,7 +224,7 @@ def test_info_says_what_was_fitted(method, tmp_path):
     assert sx.fit_center(TILES, method).info.name == ""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class MeanShiftSettings(Settings):
     strength: float = 1.0
 

@@ -40,7 +40,7 @@ def for_json(value: Any) -> Any:
     raise TypeError(f"a setting must be a number, text, or a list or dictionary of these, got {type(value).__name__}")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Settings of a method: a frozen dataclass that checks itself when it is made.
 

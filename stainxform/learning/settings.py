@@ -13,7 +13,7 @@ from stainxform.io.settings import Settings
 DECAYS = ("cosine", "constant", "linear")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingSettings(Settings):
     """How long and how to train.
 

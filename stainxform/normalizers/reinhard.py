@@ -21,7 +21,7 @@ _FLAT = 1e-6
 """A channel with less deviation than this (in units of the space) has no contrast to scale."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ChannelSettings(Settings):
     """Which statistics Reinhard's method and its variants take.
 

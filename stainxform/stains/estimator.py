@@ -26,7 +26,7 @@ class Stains(NamedTuple):
     max_concentrations: np.ndarray
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class StainEstimator(Settings, ABC):
     """A way to estimate stains, with its settings, which it checks itself."""
 

@@ -46,7 +46,7 @@ class KhanStains(NamedTuple):
     glass: np.ndarray
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class KhanEstimator(StainEstimator):
     """Settings of Khan's method, and the estimation of stains with them.
 

@@ -108,7 +108,7 @@ DEFINITIONS = {
 }
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class MacenkoEstimator(StainEstimator):
     """Settings of Macenko's method, and the estimation of stains with them.
 

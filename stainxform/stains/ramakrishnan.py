@@ -36,7 +36,7 @@ class SlideStains(NamedTuple):
     background: np.ndarray
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RamakrishnanEstimator(StainEstimator):
     """Settings of Ramakrishnan's method, and the estimation of stains with them.
 

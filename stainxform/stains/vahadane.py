@@ -39,7 +39,7 @@ DEFINITIONS = {
 }
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class VahadaneEstimator(StainEstimator):
     """Settings of Vahadane's method, and the estimation of stains with them.
 

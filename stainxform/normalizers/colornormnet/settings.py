@@ -11,7 +11,7 @@ MIN_CROP = 16
 """Smaller crops, in pixels, hold no neighborhood to learn from."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ColorNormNetSettings(TrainingSettings):
     """How ColorNormNet is trained on tiles of one center, each at least 16 px a side.
 

@@ -13,7 +13,7 @@ MIN_CROP = 32
 """Smaller crops, in pixels, leave the discriminator nothing to judge."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class StainGANSettings(TrainingSettings):
     """How StainGAN is trained on tiles of two centers, each at least 32 px a side; they need not show the same tissue.
 

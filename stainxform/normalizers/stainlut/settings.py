@@ -40,7 +40,7 @@ class Rates:
     luts: float = 5e-3
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class StainLUTSettings(TrainingSettings):
     """How StainLUT is trained on tiles of one center, each at least 16 px a side.
 

@@ -10,7 +10,7 @@ from stainxform.learning.settings import TrainingSettings
 from stainxform.normalizers.base import Normalizer
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class StainNetSettings(TrainingSettings):
     """How StainNet learns what a teacher does to tiles of the other center, the one that will be normalized.
 
