@@ -52,5 +52,9 @@ class TrainingError(StainXformError, RuntimeError):
     """Training cannot start, resume or go on."""
 
 
+class KernelError(StainXformError, RuntimeError):
+    """A compiled kernel failed in a way that is not the caller's doing."""
+
+
 class StainXformWarning(UserWarning):
     """Something was skipped or left unchanged, and the caller should know."""
