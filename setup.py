@@ -7,14 +7,15 @@ STAINXFORM_REQUIRE_KERNELS=1 in the environment the install fails instead.
 
 import os
 import platform
-import subprocess
 import sys
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import CCompilerError, CompileError, ExecError
+from setuptools.errors import CCompilerError, CompileError
 
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"] if os.environ.get("SANITIZE") else []
 """For .ci/sanitize."""
@@ -72,18 +73,18 @@ class BuildKernels(build_ext):
 
     def build_extension(self, ext):
         """Compile and link; a CompileError says why it did not work, and what follows."""
-        if self.compiler.compiler_type == "unix":
-            self.compiler.spawn = run
+        printed = []
         try:
-            self._build(ext)
+            with printed_errors(printed):
+                self._build(ext)
         except CCompilerError as error:
             follows = (
-                "set STAINXFORM_REQUIRE_KERNELS=0 to install without them"
-                if not ext.optional
-                else "stainxform will compute in numpy, several times slower; "
-                "with STAINXFORM_REQUIRE_KERNELS=1 this is an error"
+                "stainxform will compute in numpy, several times slower; with STAINXFORM_REQUIRE_KERNELS=1 this is an error"
+                if ext.optional
+                else "without STAINXFORM_REQUIRE_KERNELS stainxform would install all the same, and compute in numpy"
             )
-            raise CompileError(f"the kernels were not compiled: {error}; {follows}") from error
+            reason = printed[0] if printed else error
+            raise CompileError(f"the kernels were not compiled ({reason}): {follows}") from error
 
     def _build(self, ext):
         here = platform.machine(), sys.platform
@@ -109,16 +110,21 @@ class BuildKernels(build_ext):
         )
 
 
-def run(command, **options):
-    """Run a compiler; the first error that it prints becomes that of the build."""
-    try:
-        done = subprocess.run(command, env=options.get("env"), stderr=subprocess.PIPE, text=True, errors="replace")
-    except OSError as error:
-        raise ExecError(f"{command[0]} cannot be run ({error.strerror})") from error
-    sys.stderr.write(done.stderr)
-    if done.returncode:
-        reasons = [line.strip() for line in done.stderr.splitlines() if "error" in line.lower()]
-        raise ExecError(f"{command[0]} failed with {reasons[0] if reasons else f'exit code {done.returncode}'}")
+@contextmanager
+def printed_errors(found):
+    """Collect the lines with errors that compilers print within the block, and print all that they said after it."""
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            said.seek(0)
+            text = said.read().decode(errors="replace")
+            sys.stderr.write(text)
+            found += [line.strip() for line in text.splitlines() if "error" in line.lower()]
 
 
 kernels = Extension(
