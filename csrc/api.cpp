@@ -1,8 +1,4 @@
 // Entry points: the choice of an instruction set, and the split of an image over threads.
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030b0000
-#include <Python.h>
-
 #include <cstring>
 
 #if defined(SX_AMX)
@@ -12,6 +8,8 @@
 #endif
 
 #include "api.h"
+#include "encoder.h"
+#include "kernels.h"
 #include "threads.h"
 
 namespace {
@@ -70,23 +68,41 @@ const Level* best() {
 const Level* level = best();
 const sx::Kernels* selected = level->kernels;
 
+thread_local char last_message[256] = "";
+
+// Calls kernel(src, dst, first, last) for the blocks of an image, split over threads.
 template <class F>
-int32_t run(const SxView& src, const SxView& dst, int32_t threads, F kernel) {
-    SxView from = sx::joined(src), to = sx::joined(dst);
+void over_blocks(const sx::View& src, const sx::View& dst, int32_t threads, const F& kernel) {
+    sx::View from = sx::joined(src), to = sx::joined(dst);
     if (from.rows != to.rows) from = src, to = dst;
     sx::split(sx::blocks_of(from), threads, [&](int, int64_t first, int64_t last) { kernel(from, to, first, last); });
-    return 0;
 }
+
+struct Size {
+    const char* structure;
+    int64_t bytes;
+};
+
+// Of the structures that Python fills in: it compares them with its own.
+const Size SIZES[] = {
+#define SX_SIZE(name, Structure) {#Structure, sizeof(sx::Structure)},
+    SX_MAPS(SX_SIZE)
+#undef SX_SIZE
+#define SX_SIZE(Structure) {#Structure, sizeof(sx::Structure)}
+    SX_SIZE(View), SX_SIZE(Density), SX_SIZE(Light), SX_SIZE(GrayLut), SX_SIZE(Network), SX_SIZE(Colors),
+    SX_SIZE(Separation), SX_SIZE(Factorization), SX_SIZE(EncoderWeights), {nullptr, 0},
+#undef SX_SIZE
+};
 
 }  // namespace
 
 namespace sx {
 const Kernels& current() { return *selected; }
 
-int64_t blocks_of(const SxView& image) { return image.rows * ((image.columns + BLOCK - 1) / BLOCK); }
+int64_t blocks_of(const View& image) { return image.rows * ((image.columns + BLOCK - 1) / BLOCK); }
 
 // Rows that follow each other without a gap are one long row: blocks then are full.
-SxView joined(SxView view) {
+View joined(View view) {
     if (view.row_stride == view.columns * view.column_stride) {
         view.columns *= view.rows;
         view.rows = 1;
@@ -95,9 +111,13 @@ SxView joined(SxView view) {
 }
 
 const EncoderRows* encoder_rows(bool fast) { return fast ? level->fast : level->exact; }
+
+void keep_message(const char* message) noexcept {
+    std::strncpy(last_message, message, sizeof last_message - 1);  // the end stays zero
+}
 }  // namespace sx
 
-int32_t sx_select(const char* name) {
+SX_API int32_t sx_select(const char* name) {
     for (const Level& other : ALL)
         if (!std::strcmp(other.name, name) && other.present()) {
             level = &other;
@@ -107,61 +127,68 @@ int32_t sx_select(const char* name) {
     return 0;
 }
 
-const char* sx_selected() { return level->name; }
+SX_API const char* sx_selected() { return level->name; }
 
-#define SX_MAP(entry, type, kernel)                                                                              \
-    int32_t entry(const SxView* src, const SxView* dst, const sx::type* map, int32_t threads) {                  \
-        return run(*src, *dst, threads, [=](const SxView& from, const SxView& to, int64_t first, int64_t last) { \
-            selected->kernel(from, to, *map, first, last);                                                       \
-        });                                                                                                      \
+SX_API const char* sx_message() { return last_message; }
+
+SX_API const Size* sx_sizes() { return SIZES; }
+
+#define SX_MAP(name, Structure)                                                                                      \
+    SX_API int64_t sx_##name(const sx::View* src, const sx::View* dst, const sx::Structure* map, int32_t threads) {  \
+        return sx::guarded([&] {                                                                                     \
+            over_blocks(*src, *dst, threads, [=](const sx::View& from, const sx::View& to, int64_t first, int64_t last) { \
+                selected->name(from, to, *map, first, last);                                                         \
+            });                                                                                                      \
+        });                                                                                                          \
     }
+SX_MAPS(SX_MAP)
+#undef SX_MAP
 
-SX_MAP(sx_density_map, DensityMap, density)
-SX_MAP(sx_mixture_map, MixtureMap, mixture)
-SX_MAP(sx_stain_map, StainMap, stains)
-SX_MAP(sx_lab_map, LabMap, lab)
-SX_MAP(sx_hsv_map, HsvMap, hsv)
-SX_MAP(sx_curves, CurveMap, curves)
-SX_MAP(sx_lut3d, Lut3D, lut3d)
-SX_MAP(sx_lut4d, Lut4D, lut4d)
-
-void sx_network(const double* colors, int64_t n, const sx::Network* net, double* out, int32_t threads) {
-    sx::split(n, threads, [=](int, int64_t first, int64_t last) { selected->network(colors, n, first, last, *net, out); });
-}
-
-int32_t sx_gray_lut(const SxView* dst, const sx::GrayLut* lut, int32_t threads) {
-    return run(*dst, *dst, threads, [=](const SxView&, const SxView& to, int64_t first, int64_t last) {
-        selected->gray_lut(to, *lut, first, last);
+SX_API int64_t sx_network(const double* colors, int64_t n, const sx::Network* net, double* out, int32_t threads) {
+    return sx::guarded([&] {
+        sx::split(n, threads, [=](int, int64_t first, int64_t last) {
+            selected->network(colors, n, first, last, *net, out);
+        });
     });
 }
 
-int32_t sx_to_levels(const SxView* src, const SxView* dst, float tolerance) {
-    bool on_grid = false;
-    run(*src, *dst, 1, [&](const SxView& from, const SxView& to, int64_t first, int64_t last) {
-        on_grid = selected->to_levels(from, to, tolerance, first, last);
-    });
-    return on_grid;
-}
-
-int32_t sx_gray(const SxView* src, const float* weights, uint8_t* out, int32_t threads) {
-    return run(*src, *src, threads, [=](const SxView& from, const SxView&, int64_t first, int64_t last) {
-        selected->gray(from, weights, out, first, last);
+SX_API int64_t sx_gray_lut(const sx::View* dst, const sx::GrayLut* lut, int32_t threads) {
+    return sx::guarded([&] {
+        over_blocks(*dst, *dst, threads, [=](const sx::View&, const sx::View& to, int64_t first, int64_t last) {
+            selected->gray_lut(to, *lut, first, last);
+        });
     });
 }
 
-void sx_lab_of_levels(const uint8_t* levels, int64_t n, const double* linear, const double* xyz_from_rgb, double* out) {
-    selected->lab_of_levels(levels, n, linear, xyz_from_rgb, out);
+// 1 if all values were on the 8-bit grid, else 0.
+SX_API int64_t sx_to_levels(const sx::View* src, const sx::View* dst, float tolerance) {
+    return sx::guarded([&] {
+        bool on_grid = false;
+        over_blocks(*src, *dst, 1, [&](const sx::View& from, const sx::View& to, int64_t first, int64_t last) {
+            on_grid = selected->to_levels(from, to, tolerance, first, last);
+        });
+        return on_grid;
+    });
 }
 
-void sx_moments(const double* planes, const int64_t* counts, int64_t n, const double* about, double* out) {
-    selected->moments(planes, counts, n, about, out);
+SX_API int64_t sx_gray(const sx::View* src, const float* weights, uint8_t* out, int32_t threads) {
+    return sx::guarded([&] {
+        over_blocks(*src, *src, threads, [=](const sx::View& from, const sx::View&, int64_t first, int64_t last) {
+            selected->gray(from, weights, out, first, last);
+        });
+    });
 }
 
-void sx_lasso(const double* od, int64_t n, const double* stains, double penalty, double determinant, double* out) {
-    selected->lasso(od, n, stains, penalty, determinant, out);
+SX_API int64_t sx_lab_of_levels(const uint8_t* levels, int64_t n, const double* linear, const double* xyz_from_rgb,
+                                double* out) {
+    return sx::guarded([&] { selected->lab_of_levels(levels, n, linear, xyz_from_rgb, out); });
 }
 
-// An extension module in name only, so that every build tool knows how to compile, ship and find it.
-static PyModuleDef module_definition = {PyModuleDef_HEAD_INIT, "_kernels", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+SX_API int64_t sx_moments(const double* planes, const int64_t* counts, int64_t n, const double* about, double* out) {
+    return sx::guarded([&] { selected->moments(planes, counts, n, about, out); });
+}
 
-PyMODINIT_FUNC PyInit__kernels() { return PyModule_Create(&module_definition); }
+SX_API int64_t sx_lasso(const double* od, int64_t n, const double* stains, double penalty, double determinant,
+                        double* out) {
+    return sx::guarded([&] { selected->lasso(od, n, stains, penalty, determinant, out); });
+}

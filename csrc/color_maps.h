@@ -11,7 +11,7 @@ inline float to_light(float density, float gain, float shift) { return gain * ex
 // Bytes to bytes without a stop in memory; ``combine`` takes logarithms of light, densities with the opposite sign, to those
 // of the result.
 template <class F>
-void bytes_to_bytes(const SxView& src, const SxView& dst, const sx::Density& from, const sx::Light& to, int64_t first,
+void bytes_to_bytes(const sx::View& src, const sx::View& dst, const sx::Density& from, const sx::Light& to, int64_t first,
                     int64_t last, F combine) {
     Levels in, out;
     Wide scale[3], offset[3], gain[3], shift[3];
@@ -35,7 +35,7 @@ void bytes_to_bytes(const SxView& src, const SxView& dst, const sx::Density& fro
 }
 #endif
 
-void density(const SxView& src, const SxView& dst, const sx::DensityMap& map, int64_t first, int64_t last) {
+void density_map(const sx::View& src, const sx::View& dst, const sx::DensityMap& map, int64_t first, int64_t last) {
     const sx::DensityMap m = map;
 #if defined(SX_WIDE)
     if (src.type == SX_UINT8 && dst.type == SX_UINT8) {
@@ -62,7 +62,7 @@ void density(const SxView& src, const SxView& dst, const sx::DensityMap& map, in
     }
 }
 
-void mixture(const SxView& src, const SxView& dst, const sx::MixtureMap& map, int64_t first, int64_t last) {
+void mixture_map(const sx::View& src, const sx::View& dst, const sx::MixtureMap& map, int64_t first, int64_t last) {
     const sx::MixtureMap m = map;
 #if defined(SX_WIDE)
     if (src.type == SX_UINT8 && dst.type == SX_UINT8) {
@@ -83,9 +83,9 @@ void mixture(const SxView& src, const SxView& dst, const sx::MixtureMap& map, in
         const float *s = m.separate, *k = m.recombine;
         float *r = x.c[0], *g = x.c[1], *b = x.c[2];
         for (int i = 0; i < at.padded; i++) {
-            const float u = most(s[0] * r[i] + s[1] * g[i] + s[2] * b[i], 0.0f);
-            const float v = most(s[3] * r[i] + s[4] * g[i] + s[5] * b[i], 0.0f);
-            const float w = most(s[6] * r[i] + s[7] * g[i] + s[8] * b[i], 0.0f);
+            const float u = maximum(s[0] * r[i] + s[1] * g[i] + s[2] * b[i], 0.0f);
+            const float v = maximum(s[3] * r[i] + s[4] * g[i] + s[5] * b[i], 0.0f);
+            const float w = maximum(s[6] * r[i] + s[7] * g[i] + s[8] * b[i], 0.0f);
             r[i] = to_light(k[0] * u + k[1] * v + k[2] * w + m.bias[0], m.to.gain[0], m.to.shift[0]);
             g[i] = to_light(k[3] * u + k[4] * v + k[5] * w + m.bias[1], m.to.gain[1], m.to.shift[1]);
             b[i] = to_light(k[6] * u + k[7] * v + k[8] * w + m.bias[2], m.to.gain[2], m.to.shift[2]);
@@ -110,7 +110,7 @@ inline Amounts<T> lasso_of(T x, T y, T z, const T* s, const T* t, T penalty, T c
     return {only_one ? alone_one : first, only_one ? none : second};
 }
 
-void stains(const SxView& src, const SxView& dst, const sx::StainMap& map, int64_t first, int64_t last) {
+void stain_map(const sx::View& src, const sx::View& dst, const sx::StainMap& map, int64_t first, int64_t last) {
     const sx::StainMap m = map;
 #if defined(SX_WIDE)
     if (src.type == SX_UINT8 && dst.type == SX_UINT8) {
@@ -141,7 +141,7 @@ void stains(const SxView& src, const SxView& dst, const sx::StainMap& map, int64
 
 // x^(1/3) as CIELAB bends it near black.
 inline float lab_curve(float x) {
-    const float root = cbrt_f(most(x, 0.008856452f));
+    const float root = cbrt_f(maximum(x, 0.008856452f));
     return x > 0.008856452f ? root : 7.787037f * x + 0.13793103f;
 }
 
@@ -152,11 +152,11 @@ inline float from_srgb(float v) {
 }
 
 inline float to_srgb(float linear) {
-    const float bent = 1.055f * exp2_f(log2_f(most(linear, 0.0031308f)) * 0.416666667f) - 0.055f;
+    const float bent = 1.055f * exp2_f(log2_f(maximum(linear, 0.0031308f)) * 0.416666667f) - 0.055f;
     return linear > 0.0031308f ? bent : 12.92f * linear;
 }
 
-void lab(const SxView& src, const SxView& dst, const sx::LabMap& map, int64_t first, int64_t last) {
+void lab_map(const sx::View& src, const sx::View& dst, const sx::LabMap& map, int64_t first, int64_t last) {
     Planes x;
     const sx::LabMap m = map;
     for (int64_t block = first; block < last; block++) {
@@ -193,7 +193,7 @@ inline float fraction(float x) {
     return rest < 0 ? rest + 1.0f : rest;
 }
 
-void hsv(const SxView& src, const SxView& dst, const sx::HsvMap& map, int64_t first, int64_t last) {
+void hsv_map(const sx::View& src, const sx::View& dst, const sx::HsvMap& map, int64_t first, int64_t last) {
     Planes x;
     const sx::HsvMap m = map;
     for (int64_t block = first; block < last; block++) {
@@ -202,7 +202,7 @@ void hsv(const SxView& src, const SxView& dst, const sx::HsvMap& map, int64_t fi
         float *r = x.c[0], *g = x.c[1], *b = x.c[2];
         for (int i = 0; i < at.padded; i++) {
             const float red = r[i], green = g[i], blue = b[i];
-            const float value = most(most(red, green), blue), chroma = value - least(least(red, green), blue);
+            const float value = maximum(maximum(red, green), blue), chroma = value - minimum(minimum(red, green), blue);
             const float inverse = 1.0f / (chroma > 0 ? chroma : 1.0f);
             const float from_red = (green - blue) * inverse, from_green = (blue - red) * inverse + 2.0f,
                         from_blue = (red - green) * inverse + 4.0f;
@@ -212,9 +212,9 @@ void hsv(const SxView& src, const SxView& dst, const sx::HsvMap& map, int64_t fi
             const float strength = value * (s * (1.0f + room * m.saturation));
             const float at_red = 6.0f * fraction(hue + 5.0f / 6.0f), at_green = 6.0f * fraction(hue + 3.0f / 6.0f),
                         at_blue = 6.0f * fraction(hue + 1.0f / 6.0f);
-            r[i] = value - strength * clamp(least(at_red, 4.0f - at_red), 0.0f, 1.0f);
-            g[i] = value - strength * clamp(least(at_green, 4.0f - at_green), 0.0f, 1.0f);
-            b[i] = value - strength * clamp(least(at_blue, 4.0f - at_blue), 0.0f, 1.0f);
+            r[i] = value - strength * clamp(minimum(at_red, 4.0f - at_red), 0.0f, 1.0f);
+            g[i] = value - strength * clamp(minimum(at_green, 4.0f - at_green), 0.0f, 1.0f);
+            b[i] = value - strength * clamp(minimum(at_blue, 4.0f - at_blue), 0.0f, 1.0f);
         }
         write_unit(dst, at, x);
     }

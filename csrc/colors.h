@@ -67,7 +67,7 @@ struct Part {
         }
         for (int i = 0; i < count; i++) {
             const double lower = d[0][i] < d[1][i] ? d[0][i] : d[1][i], lowest = lower < d[2][i] ? lower : d[2][i];
-            weight[i] = lowest >= colors.least ? (double)colors.counts[start + i] : 0.0;
+            weight[i] = lowest >= colors.lowest ? (double)colors.counts[start + i] : 0.0;
         }
         for (int i = count; i < PART; i++) weight[i] = 0.0;
     }
@@ -122,9 +122,9 @@ void level_amounts(const sx::Colors& colors, const sx::Separation& by, double* o
     }
 }
 
-// Places of the values from low to high, and how many there are; sums of counts below low, and of those values.
-// ``places`` has room for one more than n.
-int64_t between(const double* values, const int64_t* counts, int64_t n, double low, double high, int64_t* places,
+// Positions of the values from low to high, and how many there are; sums of counts below low, and of those values.
+// ``positions`` has room for one more than n.
+int64_t between(const double* values, const int64_t* counts, int64_t n, double low, double high, int64_t* positions,
                 int64_t sums[2]) {
     int64_t below = 0, inside = 0, found = 0, i = 0;
 #if defined(__AVX512F__)
@@ -137,7 +137,7 @@ int64_t between(const double* values, const int64_t* counts, int64_t n, double l
         __mmask8 fits = _mm512_mask_cmp_pd_mask((__mmask8)~small, v, to, _CMP_LE_OQ);
         lower = _mm512_mask_add_epi64(lower, small, lower, count);
         within = _mm512_mask_add_epi64(within, fits, within, count);
-        for (; fits; fits = (__mmask8)(fits & (fits - 1))) places[found++] = i + __builtin_ctz(fits);
+        for (; fits; fits = (__mmask8)(fits & (fits - 1))) positions[found++] = i + __builtin_ctz(fits);
     }
     below = _mm512_reduce_add_epi64(lower), inside = _mm512_reduce_add_epi64(within);
 #elif defined(__AVX2__)
@@ -150,7 +150,7 @@ int64_t between(const double* values, const int64_t* counts, int64_t n, double l
         const __m256d inner = _mm256_andnot_pd(small, _mm256_cmp_pd(v, to, _CMP_LE_OQ));
         lower = _mm256_add_epi64(lower, _mm256_and_si256(_mm256_castpd_si256(small), count));
         within = _mm256_add_epi64(within, _mm256_and_si256(_mm256_castpd_si256(inner), count));
-        for (int fits = _mm256_movemask_pd(inner); fits; fits &= fits - 1) places[found++] = i + __builtin_ctz(fits);
+        for (int fits = _mm256_movemask_pd(inner); fits; fits &= fits - 1) positions[found++] = i + __builtin_ctz(fits);
     }
     alignas(32) int64_t sum[2][4];
     _mm256_store_si256((__m256i*)sum[0], lower), _mm256_store_si256((__m256i*)sum[1], within);
@@ -160,7 +160,7 @@ int64_t between(const double* values, const int64_t* counts, int64_t n, double l
         const bool smaller = values[i] < low, fits = !smaller & (values[i] <= high);
         below += smaller ? counts[i] : 0;
         inside += fits ? counts[i] : 0;
-        places[found] = i;
+        positions[found] = i;
         found += fits;
     }
     sums[0] = below, sums[1] = inside;

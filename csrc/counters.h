@@ -8,7 +8,7 @@
 
 namespace {
 
-// Bits of a level, each three places from the next.
+// Bits of a level, each three bits from the next.
 constexpr uint32_t spread(uint32_t level) {
     level = (level | level << 8) & 0x00f00f;
     level = (level | level << 4) & 0x0c30c3;
@@ -16,7 +16,7 @@ constexpr uint32_t spread(uint32_t level) {
 }
 
 #if defined(__AVX2__) && !defined(__AVX512F__)
-// Nibbles of each channel in their places, the low byte and the high one.
+// Nibbles of each channel spread, the low byte and the high one.
 struct Nibbles {
     alignas(16) uint8_t of[3][2][16];
     constexpr Nibbles() : of() {
@@ -39,10 +39,10 @@ inline void morton_of_32(const uint8_t* const* channels, uint32_t* codes) {
             bytes[k] = _mm256_or_si256(bytes[k], _mm256_shuffle_epi8(by, half[k / 2]));
         }
     }
-    const __m256i places = _mm256_set1_epi32(1 | 4096 << 16);
+    const __m256i weights = _mm256_set1_epi32(1 | 4096 << 16);
     const auto store = [&](__m256i lower, __m256i upper, uint32_t* to) {
-        const __m256i code = _mm256_madd_epi16(_mm256_unpacklo_epi16(lower, upper), places);
-        const __m256i next = _mm256_madd_epi16(_mm256_unpackhi_epi16(lower, upper), places);
+        const __m256i code = _mm256_madd_epi16(_mm256_unpacklo_epi16(lower, upper), weights);
+        const __m256i next = _mm256_madd_epi16(_mm256_unpackhi_epi16(lower, upper), weights);
         _mm_storeu_si128((__m128i*)to, _mm256_castsi256_si128(code));
         _mm_storeu_si128((__m128i*)(to + 4), _mm256_castsi256_si128(next));
         _mm_storeu_si128((__m128i*)(to + 16), _mm256_extracti128_si256(code, 1));
@@ -54,7 +54,7 @@ inline void morton_of_32(const uint8_t* const* channels, uint32_t* codes) {
 #endif
 
 // Morton codes of a block of 8-bit pixels; returns how many there are. ``codes`` has room for BLOCK.
-int morton(const SxView& image, int64_t block, uint32_t* codes) {
+int morton(const sx::View& image, int64_t block, uint32_t* codes) {
     Levels in;
     const Span at = span_of(image, block);
     read_levels(image, at, in);

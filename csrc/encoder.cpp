@@ -13,6 +13,7 @@
 #endif
 
 #include "api.h"
+#include "encoder.h"
 #include "threads.h"
 
 namespace {
@@ -209,7 +210,7 @@ double mean_of_flat(const Shape& shape, double bias, const double part[9]) {
     return mean / ((double)shape.rows * (double)shape.columns);
 }
 
-Normalization of_statistics(const SxEncoder& net, int layer, const double* mean, const double* variance) {
+Normalization of_statistics(const sx::EncoderWeights& net, int layer, const double* mean, const double* variance) {
     Normalization result;
     for (int c = 0; c < CHANNELS; c++) {
         result.scale[c] = net.gain[layer * CHANNELS + c] / std::sqrt(variance[c] + (double)net.epsilon);
@@ -219,7 +220,7 @@ Normalization of_statistics(const SxEncoder& net, int layer, const double* mean,
     return result;
 }
 
-Normalization of_sums(const SxEncoder& net, int layer, const std::vector<Sums>& bands, double pixels) {
+Normalization of_sums(const sx::EncoderWeights& net, int layer, const std::vector<Sums>& bands, double pixels) {
     double mean[CHANNELS], variance[CHANNELS];
     for (int c = 0; c < CHANNELS; c++) {
         double sum = 0, square = 0;
@@ -232,13 +233,13 @@ Normalization of_sums(const SxEncoder& net, int layer, const std::vector<Sums>& 
 }
 
 // Statistics that come with the network; the center of what is stored is then the mean.
-Normalization of_network(const SxEncoder& net, int layer) {
+Normalization of_network(const sx::EncoderWeights& net, int layer) {
     double mean[CHANNELS] = {}, variance[CHANNELS];
     for (int c = 0; c < CHANNELS; c++) variance[c] = net.variance[layer * CHANNELS + c];
     return of_statistics(net, layer, mean, variance);
 }
 
-void fold(const SxEncoder& net, double mean_level, const Shape& shape, sx::First& layer) {
+void fold(const sx::EncoderWeights& net, double mean_level, const Shape& shape, sx::First& layer) {
     for (int c = 0; c < CHANNELS; c++) {
         double flat[9];
         for (int tap = 0; tap < 9; tap++) {
@@ -251,7 +252,7 @@ void fold(const SxEncoder& net, double mean_level, const Shape& shape, sx::First
     }
 }
 
-void fold(const SxEncoder& net, int number, const Normalization& in, const Shape& shape, const sx::EncoderRows& kernels,
+void fold(const sx::EncoderWeights& net, int number, const Normalization& in, const Shape& shape, const sx::EncoderRows& kernels,
           sx::Middle& layer) {
     const float* bias = net.biases + (number + 1) * CHANNELS;
     for (int o = 0; o < CHANNELS; o++) {
@@ -276,7 +277,7 @@ void fold(const SxEncoder& net, int number, const Normalization& in, const Shape
     kernels.pack(layer);
 }
 
-void fold(const SxEncoder& net, const Normalization& fourth, const Normalization& first, const sx::EncoderRows& kernels,
+void fold(const sx::EncoderWeights& net, const Normalization& fourth, const Normalization& first, const sx::EncoderRows& kernels,
           sx::Last& layer) {
     double part[9] = {};
     for (int tap = 0; tap < 9; tap++)
@@ -303,7 +304,7 @@ void fold(const SxEncoder& net, const Normalization& fourth, const Normalization
 
 class Encoder {
 public:
-    Encoder(const uint8_t* gray, int64_t rows, int64_t columns, const SxEncoder& net, const sx::EncoderRows& kernels,
+    Encoder(const uint8_t* gray, int64_t rows, int64_t columns, const sx::EncoderWeights& net, const sx::EncoderRows& kernels,
             int threads)
         : gray_(gray), shape_(rows, columns, kernels.bytes), net_(net), kernels_(kernels),
           bands_((rows + BAND - 1) / BAND), parts_(threads < 1 ? 1 : threads < bands_ ? threads : (int)bands_),
@@ -435,7 +436,7 @@ private:
 
     const uint8_t* gray_;
     const Shape shape_;
-    const SxEncoder& net_;
+    const sx::EncoderWeights& net_;
     const sx::EncoderRows& kernels_;
     const int64_t bands_;
     const int parts_;
@@ -448,12 +449,8 @@ private:
 
 }  // namespace
 
-int32_t sx_encode(const uint8_t* gray, int64_t rows, int64_t columns, const SxEncoder* net, int32_t fast, float* context,
-                  int32_t threads) {
-    try {
-        Encoder(gray, rows, columns, *net, *sx::encoder_rows(fast), threads).run(context);
-        return 0;
-    } catch (const std::bad_alloc&) {
-        return SX_NO_MEMORY;
-    }
+// The context (rows, columns) of 8-bit grays; fast: in bfloat16 where the instruction set in use has it.
+SX_API int64_t sx_encode(const uint8_t* gray, int64_t rows, int64_t columns, const sx::EncoderWeights* net, int32_t fast,
+                         float* context, int32_t threads) {
+    return sx::guarded([&] { Encoder(gray, rows, columns, *net, *sx::encoder_rows(fast), threads).run(context); });
 }

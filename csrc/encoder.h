@@ -4,10 +4,10 @@
 #pragma once
 #include <cstdint>
 
-extern "C" {
+namespace sx {
 
 // Weights as trained; all arrays float32.
-struct SxEncoder {
+struct EncoderWeights {
     const float* first;   // (9, 16): the three input channels summed
     const float* middle;  // (3, 9, 16, 16): layer, tap, in, out
     const float* last;    // (9, 16)
@@ -16,9 +16,6 @@ struct SxEncoder {
     const float *mean, *variance;   // (4, 16), or null for those of the image at hand
     float last_bias, epsilon;
 };
-}
-
-namespace sx {
 
 constexpr int CHANNELS = 16;
 constexpr int SLACK = 64;  // pixels that a kernel may read, but not use, beyond the end of a row

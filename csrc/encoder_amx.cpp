@@ -4,7 +4,7 @@
 
 #include <immintrin.h>
 
-#include "math.h"
+#include "fast_math.h"
 
 namespace {
 

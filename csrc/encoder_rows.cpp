@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "lanes.h"
-#include "math.h"
+#include "fast_math.h"
 
 namespace {
 

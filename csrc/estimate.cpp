@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "api.h"
+#include "kernels.h"
 #include "order.h"
 
 namespace {
@@ -42,8 +43,8 @@ void select(const double* values, const int64_t* counts, int64_t n, int64_t tota
 
     // Kept between calls: to get this much memory anew takes longer than to fill it.
     thread_local std::vector<Item> kept;
-    thread_local std::vector<int64_t> places;
-    places.resize(n + 1);
+    thread_local std::vector<int64_t> positions;
+    positions.resize(n + 1);
     for (size_t k = 0; k < ranks.size(); k += 2) {
         Bracket bracket;
         if (sampled) {
@@ -54,11 +55,11 @@ void select(const double* values, const int64_t* counts, int64_t n, int64_t tota
         }
         for (int attempt = 0;; attempt++) {
             int64_t sums[2];
-            const int64_t inside = sx::current().between(values, counts, n, bracket.low, bracket.high, places.data(), sums);
+            const int64_t inside = sx::current().between(values, counts, n, bracket.low, bracket.high, positions.data(), sums);
             bracket.below = sums[0], bracket.inside = sums[1];
             kept.clear();
             for (int64_t i = 0; i < inside; i++)
-                if (counts[places[i]]) kept.emplace_back(values[places[i]], counts[places[i]]);
+                if (counts[positions[i]]) kept.emplace_back(values[positions[i]], counts[positions[i]]);
             const bool found = bracket.below <= ranks[k] && ranks[k + 1] < bracket.below + bracket.inside;
             if (found || attempt) break;
             bracket.low = -INFINITY, bracket.high = INFINITY;  // the sample was misleading
@@ -121,36 +122,8 @@ const auto as_it_is = [](double value) { return value; };
 thread_local std::vector<double> values_here;
 thread_local std::vector<int64_t> weights_here;
 
-}  // namespace
-
-void sx_percentiles(const double* values, const int64_t* counts, int64_t n, const double* percents, int32_t m,
-                    double* out) {
-    percentiles_of(values, counts, n, percents, m, out, as_it_is);
-}
-
-void sx_level_moments(const sx::Colors* colors, const double* about, double* out) {
-    sx::current().level_moments(*colors, about, out);
-}
-
-// Percentiles of the angles in a plane (3, 2).
-void sx_level_angle_percentiles(const sx::Colors* colors, const double* plane, const double* percents, int32_t m,
-                                double* out) {
-    values_here.resize(colors->n);
-    weights_here.resize(colors->n);
-    sx::current().level_angles(*colors, plane, values_here.data(), weights_here.data());
-    percentiles_of(values_here.data(), weights_here.data(), colors->n, percents, m, out, angle_of);
-}
-
-// A percentile of the amounts of each of two stains.
-void sx_level_amount_percentiles(const sx::Colors* colors, const sx::Separation* by, double percent, double* out) {
-    values_here.resize(2 * colors->n);
-    sx::current().level_amounts(*colors, *by, values_here.data());
-    for (int stain = 0; stain < 2; stain++)
-        percentiles_of(values_here.data() + stain * colors->n, colors->counts, colors->n, &percent, 1, out + stain, as_it_is);
-}
-
-void sx_factorize(const double* od, const double* weights, int64_t n, const sx::Factorization* how, double* atoms,
-                  double* mean) {
+void factorize(const double* od, const double* weights, int64_t n, const sx::Factorization& how, double* atoms,
+               double* mean) {
     using Pair = std::array<std::array<double, 3>, 2>;
     const auto dot = [](const auto& a, const auto& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; };
     const auto unit = [&](auto v) {
@@ -169,17 +142,17 @@ void sx_factorize(const double* od, const double* weights, int64_t n, const sx::
     std::copy(atoms + 3, atoms + 6, last[1].begin());
     point = last;
     double before = INFINITY, momentum = 1;
-    for (int step = 0; step < how->steps; step++) {
+    for (int step = 0; step < how.steps; step++) {
         double m[11];
         const double cosine = dot(point[0], point[1]);
-        const double determinant = 1 / std::max(1 - cosine * cosine, how->collinear);
-        sx::current().lasso_moments(od, weights, n, point[0].data(), how->penalty, determinant, m);
+        const double determinant = 1 / std::max(1 - cosine * cosine, how.collinear);
+        sx::current().lasso_moments(od, weights, n, point[0].data(), how.penalty, determinant, m);
         const Pair products = {{{m[3], m[5], m[7]}, {m[4], m[6], m[8]}}};
         const double squares = dot(point[0], point[0]) * m[0] + 2 * cosine * m[1] + dot(point[1], point[1]) * m[2];
         const double fit = squares / 2 - dot(point[0], products[0]) - dot(point[1], products[1]);
-        const double objective = energy + fit + how->penalty * (m[9] + m[10]);
+        const double objective = energy + fit + how.penalty * (m[9] + m[10]);
         mean[0] = m[9], mean[1] = m[10];
-        if (std::fabs(before - objective) <= how->tolerance * energy) break;
+        if (std::fabs(before - objective) <= how.tolerance * energy) break;
         if (objective > before) momentum = 1;
         Pair stepped = point;
         for (int j = 0; j < 2; j++) {
@@ -199,14 +172,7 @@ void sx_factorize(const double* od, const double* weights, int64_t n, const sx::
     std::copy(point[1].begin(), point[1].end(), atoms + 3);
 }
 
-// Each color's value in a table (3, 256) of its channels.
-void sx_look_up(const uint8_t* levels, int64_t n, const double* tables, double* out) {
-    for (int c = 0; c < 3; c++)
-        for (int64_t i = 0; i < n; i++) out[c * n + i] = tables[c * 256 + levels[c * n + i]];
-}
-
-// matrix (m, 3) times colors (3, n), each sum from left to right.
-void sx_project(const double* planes, int64_t n, const double* matrix, int32_t m, double* out) {
+void project(const double* planes, int64_t n, const double* matrix, int32_t m, double* out) {
     const double *x = planes, *y = planes + n, *z = planes + 2 * n;
     for (int32_t row = 0; row < m; row++) {
         const double a = matrix[3 * row], b = matrix[3 * row + 1], c = matrix[3 * row + 2];
@@ -215,22 +181,80 @@ void sx_project(const double* planes, int64_t n, const double* matrix, int32_t m
     }
 }
 
-// Pixels at each level of each channel, (3, 256), of colors (3, n).
-void sx_channel_counts(const uint8_t* levels, const int64_t* counts, int64_t n, int64_t* out) {
-    for (int c = 0; c < 3; c++, levels += n, out += 256) {
-        std::fill(out, out + 256, 0);
-        for (int64_t i = 0; i < n; i++) out[levels[i]] += counts[i];
-    }
-}
-
-// Pixels of the colors (3, n) whose least level is at most one bound, and whose most at least another.
-int64_t sx_count_between(const uint8_t* levels, const int64_t* counts, int64_t n, int32_t least_bound,
-                         int32_t most_bound) {
+int64_t count_between(const uint8_t* levels, const int64_t* counts, int64_t n, int32_t low_bound, int32_t high_bound) {
     const uint8_t *r = levels, *g = levels + n, *b = levels + 2 * n;
     int64_t total = 0;
     for (int64_t i = 0; i < n; i++) {
-        const uint8_t least = std::min(std::min(r[i], g[i]), b[i]), most = std::max(std::max(r[i], g[i]), b[i]);
-        total += least <= least_bound && most >= most_bound ? counts[i] : 0;
+        const uint8_t smallest = std::min(std::min(r[i], g[i]), b[i]), largest = std::max(std::max(r[i], g[i]), b[i]);
+        total += smallest <= low_bound && largest >= high_bound ? counts[i] : 0;
     }
     return total;
+}
+
+}  // namespace
+
+SX_API int64_t sx_percentiles(const double* values, const int64_t* counts, int64_t n, const double* percents, int32_t m,
+                              double* out) {
+    return sx::guarded([&] { percentiles_of(values, counts, n, percents, m, out, as_it_is); });
+}
+
+SX_API int64_t sx_level_moments(const sx::Colors* colors, const double* about, double* out) {
+    return sx::guarded([&] { sx::current().level_moments(*colors, about, out); });
+}
+
+// Percentiles of the angles in a plane (3, 2).
+SX_API int64_t sx_level_angle_percentiles(const sx::Colors* colors, const double* plane, const double* percents, int32_t m,
+                                          double* out) {
+    return sx::guarded([&] {
+        values_here.resize(colors->n);
+        weights_here.resize(colors->n);
+        sx::current().level_angles(*colors, plane, values_here.data(), weights_here.data());
+        percentiles_of(values_here.data(), weights_here.data(), colors->n, percents, m, out, angle_of);
+    });
+}
+
+// A percentile of the amounts of each of two stains.
+SX_API int64_t sx_level_amount_percentiles(const sx::Colors* colors, const sx::Separation* by, double percent,
+                                           double* out) {
+    return sx::guarded([&] {
+        const int64_t n = colors->n;
+        values_here.resize(2 * n);
+        sx::current().level_amounts(*colors, *by, values_here.data());
+        for (int stain = 0; stain < 2; stain++)
+            percentiles_of(values_here.data() + stain * n, colors->counts, n, &percent, 1, out + stain, as_it_is);
+    });
+}
+
+// Atoms (2, 3) at the minimum next to those given, and the mean amount of each (2).
+SX_API int64_t sx_factorize(const double* od, const double* weights, int64_t n, const sx::Factorization* how, double* atoms,
+                            double* mean) {
+    return sx::guarded([&] { factorize(od, weights, n, *how, atoms, mean); });
+}
+
+// Each color's value in a table (3, 256) of its channels.
+SX_API int64_t sx_look_up(const uint8_t* levels, int64_t n, const double* tables, double* out) {
+    return sx::guarded([&] {
+        for (int c = 0; c < 3; c++)
+            for (int64_t i = 0; i < n; i++) out[c * n + i] = tables[c * 256 + levels[c * n + i]];
+    });
+}
+
+// matrix (m, 3) times colors (3, n), each sum from left to right.
+SX_API int64_t sx_project(const double* planes, int64_t n, const double* matrix, int32_t m, double* out) {
+    return sx::guarded([&] { project(planes, n, matrix, m, out); });
+}
+
+// Pixels at each level of each channel, (3, 256), of colors (3, n).
+SX_API int64_t sx_channel_counts(const uint8_t* levels, const int64_t* counts, int64_t n, int64_t* out) {
+    return sx::guarded([&] {
+        std::fill(out, out + 3 * 256, 0);
+        for (int c = 0; c < 3; c++)
+            for (int64_t i = 0; i < n; i++) out[256 * c + levels[c * n + i]] += counts[i];
+    });
+}
+
+// Pixels of the colors (3, n) whose smallest level is at most one bound, and whose largest at least another.
+SX_API int64_t sx_count_between(const uint8_t* levels, const int64_t* counts, int64_t n, int32_t low_bound,
+                                int32_t high_bound) {
+    return sx::guarded([&] { return count_between(levels, counts, n, low_bound, high_bound); });
 }

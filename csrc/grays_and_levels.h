@@ -6,7 +6,7 @@ namespace {
 
 // Bit for bit what numpy computes in float32: weighted means of levels often lie halfway between two. Each product is a
 // loop of its own, so that it is rounded and not fused with the sum that follows.
-void gray(const SxView& src, const float weights[3], uint8_t* out, int64_t first, int64_t last) {
+void gray(const sx::View& src, const float weights[3], uint8_t* out, int64_t first, int64_t last) {
     Planes x;
     for (int64_t block = first; block < last; block++) {
         const Span at = span_of(src, block);
@@ -21,7 +21,7 @@ void gray(const SxView& src, const float weights[3], uint8_t* out, int64_t first
 }
 
 // Floats on the 8-bit grid as bytes; false as soon as one is further than tolerance levels from it.
-bool to_levels(const SxView& src, const SxView& dst, float tolerance, int64_t first, int64_t last) {
+bool to_levels(const sx::View& src, const sx::View& dst, float tolerance, int64_t first, int64_t last) {
     Planes x;
     for (int64_t block = first; block < last; block++) {
         const Span at = span_of(src, block);

@@ -37,11 +37,14 @@ void halve_row(const uint8_t* above, const uint8_t* below, int64_t columns, uint
 
 }  // namespace
 
-int32_t sx_halve(const uint8_t* src, int64_t rows, int64_t columns, int64_t row_stride, uint8_t* out) {
-    const int64_t width = (columns + 1) / 2 * 3;
-    for (int64_t row = 0; row < rows; row += 2, out += width) {
-        const uint8_t* above = src + row * row_stride;
-        halve_row(above, row + 1 < rows ? above + row_stride : above, columns, out);
-    }
-    return 0;
+// RGB (rows, columns, 3), rows row_stride bytes apart, to ((rows + 1) / 2, (columns + 1) / 2, 3).
+SX_API int64_t sx_halve(const uint8_t* src, int64_t rows, int64_t columns, int64_t row_stride, uint8_t* out) {
+    return sx::guarded([&] {
+        const int64_t width = (columns + 1) / 2 * 3;
+        uint8_t* to = out;
+        for (int64_t row = 0; row < rows; row += 2, to += width) {
+            const uint8_t* above = src + row * row_stride;
+            halve_row(above, row + 1 < rows ? above + row_stride : above, columns, to);
+        }
+    });
 }

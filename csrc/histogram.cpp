@@ -6,16 +6,18 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <utility>
 #include <vector>
 
 #include "api.h"
+#include "kernels.h"
 #include "threads.h"
 
 namespace {
 
 constexpr int PAGE_BITS = 12, PAGE = 1 << PAGE_BITS, PAGES = 1 << (24 - PAGE_BITS);  // of colors
-constexpr size_t MOST_BYTES_KEPT = 1 << 24;  // to get a page anew takes longer than to count a thousand pixels
+constexpr size_t MAX_BYTES_KEPT = 1 << 24;  // to get a page anew takes longer than to count a thousand pixels
 
 // One number for each color, all zero when ready, and which pages of them were touched.
 template <class T>
@@ -35,16 +37,17 @@ class Table {
         std::swap(dirty, other.dirty);
     }
 
-    bool ready() {
+    // A call that failed left it dirty: then all of it is got anew.
+    void make_ready() {
         if (dirty) release();
         if (!numbers) numbers = (T*)std::calloc((size_t)PAGES * PAGE, sizeof(T));
+        if (!numbers) throw std::bad_alloc();
         if (touched.empty()) touched.assign(PAGES, 0);
-        dirty = numbers != nullptr;
-        return dirty;
+        dirty = true;
     }
 
     void emptied() {
-        if (std::count(touched.begin(), touched.end(), 1) * PAGE * sizeof(T) > MOST_BYTES_KEPT) return release();
+        if (std::count(touched.begin(), touched.end(), 1) * PAGE * sizeof(T) > MAX_BYTES_KEPT) return release();
         std::fill(touched.begin(), touched.end(), 0);
         dirty = false;
     }
@@ -67,12 +70,12 @@ class Table {
 // note is made of the 255.
 class Counters : public Table<uint8_t> {
   public:
-    bool ready() {
+    void make_ready() {
         full.clear();
-        return Table::ready();
+        Table::make_ready();
     }
 
-    void count(const SxView& view, int64_t first, int64_t last) {  // blocks
+    void count(const sx::View& view, int64_t first, int64_t last) {  // blocks
         uint32_t codes[sx::BLOCK];
         uint8_t *const table = numbers, *const page = touched.data();
         for (int64_t block = first; block < last; block++) {
@@ -141,7 +144,7 @@ class Palette : public Table<uint32_t> {
     // The numbers entry(i) for the colors given.
     template <class F>
     void fill(const uint8_t* levels, int64_t k, F entry) {
-        const SxView view = {(void*)levels, 1, k, k, k, 1, SX_UINT8, 0, 255, 1};
+        const sx::View view = {(void*)levels, 1, k, k, k, 1, SX_UINT8, 0, 255, 1};
         uint32_t codes[sx::BLOCK];
         for (int64_t block = 0, i = 0; i < k; block++) {
             const int n = sx::current().morton(view, block, codes);
@@ -154,7 +157,7 @@ class Palette : public Table<uint32_t> {
 
     // Calls put(pointer, number) for each pixel of some blocks.
     template <class F>
-    void each_pixel(const SxView& src, const SxView& dst, int64_t first, int64_t last, F put) const {
+    void each_pixel(const sx::View& src, const sx::View& dst, int64_t first, int64_t last, F put) const {
         uint32_t codes[sx::BLOCK];
         const int64_t per_row = sx::blocks_of(src) / (src.rows ? src.rows : 1), step = dst.column_stride;
         for (int64_t block = first; block < last; block++) {
@@ -177,76 +180,82 @@ thread_local std::vector<Counters> others;  // of the threads that help this one
 
 }  // namespace
 
-int64_t sx_histogram_count(const SxView* image, int32_t threads) {
-    if (!mine.ready()) return SX_NO_MEMORY;
-    const SxView view = sx::joined(*image);
-    const int64_t blocks = sx::blocks_of(view);
-    const int parts = (int)(threads < 1 ? 1 : (threads > blocks ? (blocks ? blocks : 1) : threads));
-    if ((int)others.size() < parts - 1) others.resize(parts - 1);
-    for (int part = 1; part < parts; part++)
-        if (!others[part - 1].ready()) return SX_NO_MEMORY;
-    Counters *const here = &mine, *const help = others.data();  // thread_local: other threads would see their own
-    sx::split(blocks, parts, [=](int part, int64_t first, int64_t last) {
-        (part ? help[part - 1] : *here).count(view, first, last);
+// How many distinct colors there are; sx_histogram_take, called next on this thread, hands them over.
+SX_API int64_t sx_histogram_count(const sx::View* image, int32_t threads) {
+    return sx::guarded([&] {
+        mine.make_ready();
+        const sx::View view = sx::joined(*image);
+        const int64_t blocks = sx::blocks_of(view);
+        const int parts = (int)(threads < 1 ? 1 : (threads > blocks ? (blocks ? blocks : 1) : threads));
+        if ((int)others.size() < parts - 1) others.resize(parts - 1);
+        for (int part = 1; part < parts; part++) others[part - 1].make_ready();
+        Counters *const here = &mine, *const help = others.data();  // thread_local: other threads would see their own
+        sx::split(blocks, parts, [=](int part, int64_t first, int64_t last) {
+            (part ? help[part - 1] : *here).count(view, first, last);
+        });
+        for (int part = 1; part < parts; part++) mine.absorb(others[part - 1]);
+        return mine.distinct();
     });
-    for (int part = 1; part < parts; part++) {
-        mine.absorb(others[part - 1]);
-    }
-    return mine.distinct();
 }
 
-void sx_histogram_take(uint8_t* levels, int64_t* counts, int64_t k) { mine.take(levels, counts, k); }
+SX_API int64_t sx_histogram_take(uint8_t* levels, int64_t* counts, int64_t k) {
+    return sx::guarded([&] { mine.take(levels, counts, k); });
+}
 
-int64_t sx_sum(const SxView* image, int32_t threads) {
-    std::vector<int64_t> sums(threads < 1 ? 1 : threads, 0);
-    sx::split(image->rows, threads, [&](int part, int64_t first, int64_t last) {
-        int64_t sum = 0;
-        for (int64_t y = first; y < last; y++)
-            for (int c = 0; c < 3; c++) {
-                const uint8_t* p = (const uint8_t*)image->data + y * image->row_stride + c * image->channel_stride;
-                if (image->column_stride == 3 && image->channel_stride == 1) {
-                    if (c == 0)  // all channels at once
-                        for (int64_t x = 0; x < 3 * image->columns; x++) sum += p[x];
-                } else {
-                    for (int64_t x = 0; x < image->columns; x++) sum += p[x * image->column_stride];
+SX_API int64_t sx_sum(const sx::View* image, int32_t threads) {
+    return sx::guarded([&] {
+        std::vector<int64_t> sums(threads < 1 ? 1 : threads, 0);
+        sx::split(image->rows, threads, [&](int part, int64_t first, int64_t last) {
+            int64_t sum = 0;
+            for (int64_t y = first; y < last; y++)
+                for (int c = 0; c < 3; c++) {
+                    const uint8_t* p = (const uint8_t*)image->data + y * image->row_stride + c * image->channel_stride;
+                    if (image->column_stride == 3 && image->channel_stride == 1) {
+                        if (c == 0)  // all channels at once
+                            for (int64_t x = 0; x < 3 * image->columns; x++) sum += p[x];
+                    } else {
+                        for (int64_t x = 0; x < image->columns; x++) sum += p[x * image->column_stride];
+                    }
                 }
-            }
-        sums[part] = sum;
+            sums[part] = sum;
+        });
+        int64_t total = 0;
+        for (const int64_t sum : sums) total += sum;
+        return total;
     });
-    int64_t total = 0;
-    for (const int64_t sum : sums) total += sum;
-    return total;
 }
 
-int32_t sx_recolor(const SxView* src, const SxView* dst, const uint8_t* levels, int64_t k, const void* colors,
-                   int32_t threads) {
-    if (!palette.ready()) return SX_NO_MEMORY;
-    SxView from = sx::joined(*src), to = sx::joined(*dst);
-    if (from.rows != to.rows) from = *src, to = *dst;
-    const bool bytes = dst->type == SX_UINT8, packed = to.column_stride == 3 && to.channel_stride == 1;
-    const auto* const p = (const uint8_t*)colors;
-    const auto* const values = (const float*)colors;
-    const int64_t step = to.channel_stride;
-    if (bytes)  // the number is the color itself
-        palette.fill(levels, k, [=](int64_t i) { return p[i] | (uint32_t)p[k + i] << 8 | (uint32_t)p[2 * k + i] << 16; });
-    else
-        palette.fill(levels, k, [](int64_t i) { return (uint32_t)i; });
-    const Palette* const here = &palette;  // thread_local: other threads would see their own
-    sx::split(sx::blocks_of(from), threads, [=](int, int64_t first, int64_t last) {
-        if (bytes && packed)
-            here->each_pixel(from, to, first, last, [](char* out, uint32_t color) {
-                std::memcpy(out, &color, 2);
-                out[2] = (char)(color >> 16);
-            });
-        else if (bytes)
-            here->each_pixel(from, to, first, last, [=](char* out, uint32_t color) {
-                out[0] = (char)color, out[step] = (char)(color >> 8), out[2 * step] = (char)(color >> 16);
-            });
+// Colors (3, k), of the type of dst, in the place of the levels (3, k).
+SX_API int64_t sx_recolor(const sx::View* src, const sx::View* dst, const uint8_t* levels, int64_t k, const void* colors,
+                          int32_t threads) {
+    return sx::guarded([&] {
+        palette.make_ready();
+        sx::View from = sx::joined(*src), to = sx::joined(*dst);
+        if (from.rows != to.rows) from = *src, to = *dst;
+        const bool bytes = dst->type == SX_UINT8, packed = to.column_stride == 3 && to.channel_stride == 1;
+        const auto* const p = (const uint8_t*)colors;
+        const auto* const values = (const float*)colors;
+        const int64_t step = to.channel_stride, n = k;
+        if (bytes)  // the number is the color itself
+            palette.fill(levels, n, [=](int64_t i) { return p[i] | (uint32_t)p[n + i] << 8 | (uint32_t)p[2 * n + i] << 16; });
         else
-            here->each_pixel(from, to, first, last, [=](char* out, uint32_t number) {
-                for (int c = 0; c < 3; c++) *(float*)(out + c * step) = values[c * k + number];
-            });
+            palette.fill(levels, n, [](int64_t i) { return (uint32_t)i; });
+        const Palette* const here = &palette;  // thread_local: other threads would see their own
+        sx::split(sx::blocks_of(from), threads, [=](int, int64_t first, int64_t last) {
+            if (bytes && packed)
+                here->each_pixel(from, to, first, last, [](char* out, uint32_t color) {
+                    std::memcpy(out, &color, 2);
+                    out[2] = (char)(color >> 16);
+                });
+            else if (bytes)
+                here->each_pixel(from, to, first, last, [=](char* out, uint32_t color) {
+                    out[0] = (char)color, out[step] = (char)(color >> 8), out[2 * step] = (char)(color >> 16);
+                });
+            else
+                here->each_pixel(from, to, first, last, [=](char* out, uint32_t number) {
+                    for (int c = 0; c < 3; c++) *(float*)(out + c * step) = values[c * n + number];
+                });
+        });
+        palette.clear();
     });
-    palette.clear();
-    return 0;
 }

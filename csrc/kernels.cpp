@@ -8,9 +8,8 @@
 
 namespace sx {
 extern const Kernels VARIANT;
-const Kernels VARIANT = {
-    VARIANT_NAME,  morton,        nonzero,       collect,      decode,        density, mixture, stains,        lab,
-    hsv,           curves,        network,      lut3d,         lut4d,        gray_lut,      lab_of_levels,    level_moments, level_angles,
-    level_amounts, between,       moments,      lasso_moments, lasso,   to_levels, gray,
-};
+
+#define SX_NAME(name, ...) name,
+const Kernels VARIANT = {SX_MAPS(SX_NAME) SX_KERNELS(SX_NAME)};
+#undef SX_NAME
 }  // namespace sx

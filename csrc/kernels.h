@@ -87,13 +87,13 @@ struct GrayLut {
     const float* context;
 };
 
-// 8-bit colors (3, n) with counts, their densities by a table (3, 256), and how dense they must be to count.
+// 8-bit colors (3, n) with counts, their densities by a table (3, 256).
 struct Colors {
     const uint8_t* levels;
     const int64_t* counts;
     int64_t n;
     const double* tables;
-    double least;
+    double lowest;  // density that counts
 };
 
 // Amounts of two stains: by a matrix (2, 3), or by the non-negative lasso of unit stains (2, 3).
@@ -109,43 +109,59 @@ struct Factorization {
     int32_t steps;
 };
 
+// Color maps: X(name, structure). Each is a kernel for blocks of pixels, from first to last,
+//     void name(const View& src, const View& dst, const Structure&, int64_t first, int64_t last)
+// and an entry point sx_name(src, dst, structure, threads).
+#define SX_MAPS(X)             \
+    X(density_map, DensityMap) \
+    X(mixture_map, MixtureMap) \
+    X(stain_map, StainMap)     \
+    X(lab_map, LabMap)         \
+    X(hsv_map, HsvMap)         \
+    X(curves, CurveMap)        \
+    X(lut3d, Lut3D)            \
+    X(lut4d, Lut4D)
+
+// The other kernels: X(name, result, parameters).
+#define SX_KERNELS(X)                                                                                                      \
+    X(gray_lut, void, (const View&, const GrayLut&, int64_t first, int64_t last))                                          \
+    X(gray, void, (const View&, const float weights[3], uint8_t* out, int64_t first, int64_t last))                        \
+    X(to_levels, bool, (const View&, const View&, float tolerance, int64_t first, int64_t last))                           \
+    X(network, void, (const double* colors, int64_t n, int64_t first, int64_t last, const Network&, double* out))          \
+    X(morton, int, (const View& image, int64_t block, uint32_t* codes))                                                    \
+    X(nonzero, int64_t, (const uint8_t* counters, int n))                                                                  \
+    X(collect, int64_t, (uint8_t* counters, int n, uint32_t first, uint32_t* codes, uint32_t* numbers))                    \
+    X(decode, void, (const uint32_t* codes, int64_t n, uint8_t* levels, int64_t stride))                                   \
+    X(lab_of_levels, void,                                                                                                 \
+      (const uint8_t* levels, int64_t n, const double* linear, const double* xyz_from_rgb, double* out))                   \
+    X(level_moments, void, (const Colors&, const double* about, double* out))                                              \
+    X(level_angles, void, (const Colors&, const double* plane, double* order, int64_t* weights))                           \
+    X(level_amounts, void, (const Colors&, const Separation&, double* out))                                                \
+    X(between, int64_t,                                                                                                    \
+      (const double* values, const int64_t* counts, int64_t n, double low, double high, int64_t* found, int64_t sums[2]))  \
+    X(moments, void, (const double* planes, const int64_t* counts, int64_t n, const double* about, double* out))           \
+    X(lasso_moments, void,                                                                                                 \
+      (const double* od, const double* weights, int64_t n, const double* stains, double penalty, double determinant,       \
+       double* out))                                                                                                       \
+    X(lasso, void, (const double* od, int64_t n, const double* stains, double penalty, double determinant, double* out))
+
+// What there is of them for one instruction set.
 struct Kernels {
-    const char* name;
-    int (*morton)(const SxView& image, int64_t block, uint32_t* codes);
-    int64_t (*nonzero)(const uint8_t* counters, int n);
-    int64_t (*collect)(uint8_t* counters, int n, uint32_t first, uint32_t* codes, uint32_t* numbers);
-    void (*decode)(const uint32_t* codes, int64_t n, uint8_t* levels, int64_t stride);
-    void (*density)(const SxView&, const SxView&, const DensityMap&, int64_t first, int64_t last);
-    void (*mixture)(const SxView&, const SxView&, const MixtureMap&, int64_t first, int64_t last);
-    void (*stains)(const SxView&, const SxView&, const StainMap&, int64_t first, int64_t last);
-    void (*lab)(const SxView&, const SxView&, const LabMap&, int64_t first, int64_t last);
-    void (*hsv)(const SxView&, const SxView&, const HsvMap&, int64_t first, int64_t last);
-    void (*curves)(const SxView&, const SxView&, const CurveMap&, int64_t first, int64_t last);
-    void (*network)(const double* colors, int64_t n, int64_t first, int64_t last, const Network&, double* out);
-    void (*lut3d)(const SxView&, const SxView&, const Lut3D&, int64_t first, int64_t last);
-    void (*lut4d)(const SxView&, const SxView&, const Lut4D&, int64_t first, int64_t last);
-    void (*gray_lut)(const SxView&, const GrayLut&, int64_t first, int64_t last);
-    void (*lab_of_levels)(const uint8_t* levels, int64_t n, const double* linear, const double* xyz_from_rgb, double* out);
-    void (*level_moments)(const Colors&, const double* about, double* out);
-    void (*level_angles)(const Colors&, const double* plane, double* order, int64_t* weights);
-    void (*level_amounts)(const Colors&, const Separation&, double* out);
-    int64_t (*between)(const double* values, const int64_t* counts, int64_t n, double low, double high, int64_t* places,
-                       int64_t sums[2]);
-    void (*moments)(const double* planes, const int64_t* counts, int64_t n, const double* about, double* out);
-    void (*lasso_moments)(const double* od, const double* weights, int64_t n, const double* stains, double penalty,
-                          double determinant, double* out);
-    void (*lasso)(const double* od, int64_t n, const double* stains, double penalty, double determinant, double* out);
-    bool (*to_levels)(const SxView&, const SxView&, float tolerance, int64_t first, int64_t last);
-    void (*gray)(const SxView&, const float weights[3], uint8_t* out, int64_t first, int64_t last);
+#define SX_MAP(name, Structure) void (*name)(const View&, const View&, const Structure&, int64_t first, int64_t last);
+#define SX_KERNEL(name, result, parameters) result(*name) parameters;
+    SX_MAPS(SX_MAP)
+    SX_KERNELS(SX_KERNEL)
+#undef SX_MAP
+#undef SX_KERNEL
 };
 
 // The table in use.
 const Kernels& current();
 
 // Blocks of at most BLOCK pixels in which an image is worked on; kernels take a range of them.
-int64_t blocks_of(const SxView& image);
+int64_t blocks_of(const View& image);
 
-SxView joined(SxView view);
+View joined(View view);
 
 extern const Kernels BASELINE, AVX2, AVX512;
 }  // namespace sx

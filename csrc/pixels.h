@@ -2,7 +2,7 @@
 #pragma once
 #include "interleave.h"
 #include "kernels.h"
-#include "math.h"
+#include "fast_math.h"
 
 namespace {
 
@@ -18,7 +18,7 @@ struct Span {
     int padded;  // pixels to compute on, a whole number of vectors: no pixel meets other code because of its place
 };
 
-inline Span span_of(const SxView& view, int64_t block) {
+inline Span span_of(const sx::View& view, int64_t block) {
     const int64_t per_row = (view.columns + BLOCK - 1) / BLOCK, column = block % per_row * BLOCK;
     const int64_t left = view.columns - column;
     const int count = (int)(left < BLOCK ? left : BLOCK);
@@ -26,7 +26,7 @@ inline Span span_of(const SxView& view, int64_t block) {
 }
 
 template <class T>
-inline T* pointer(const SxView& view, const Span& at, int channel) {
+inline T* pointer(const sx::View& view, const Span& at, int channel) {
     return (T*)((char*)view.data + channel * view.channel_stride + at.row * view.row_stride +
                 at.column * view.column_stride);
 }
@@ -41,7 +41,7 @@ struct Levels {
     alignas(64) uint8_t c[3][BLOCK];
 };
 
-inline void read_levels(const SxView& view, const Span& at, Levels& out) {
+inline void read_levels(const sx::View& view, const Span& at, Levels& out) {
     if (view.column_stride == 3 && view.channel_stride == 1) {
         deinterleave(pointer<uint8_t>(view, at, 0), at.count, out.c[0], out.c[1], out.c[2]);
     } else {
@@ -58,7 +58,7 @@ inline void read_levels(const SxView& view, const Span& at, Levels& out) {
 
 // Pixels in [0, 1]; with EXACT correctly rounded, by division.
 template <bool EXACT = false>
-inline void read_unit(const SxView& view, const Span& at, Planes& out) {
+inline void read_unit(const sx::View& view, const Span& at, Planes& out) {
     if (view.type == SX_UINT8) {
         Levels levels;
         read_levels(view, at, levels);
@@ -83,12 +83,12 @@ inline void read_unit(const SxView& view, const Span& at, Planes& out) {
     }
 }
 
-inline void read_density(const SxView& view, const Span& at, const sx::Density& space, Planes& out) {
+inline void read_density(const sx::View& view, const Span& at, const sx::Density& space, Planes& out) {
     read_unit(view, at, out);
     for (int c = 0; c < 3; c++) {
         const float scale = space.scale[c], offset = space.offset[c], lowest = space.lowest, floor = space.floor;
         float* x = out.c[c];
-        for (int i = 0; i < at.padded; i++) x[i] = most(-log2_f(most(x[i], lowest) * scale + offset), floor);
+        for (int i = 0; i < at.padded; i++) x[i] = maximum(-log2_f(maximum(x[i], lowest) * scale + offset), floor);
     }
 }
 
@@ -97,7 +97,7 @@ inline uint8_t to_level(float unit) {
     return (uint8_t)bits_of(clamp(unit, 0.0f, 1.0f) * 255.0f + 12582912.0f);
 }
 
-inline void write_levels(const SxView& view, const Span& at, const Levels& in) {
+inline void write_levels(const sx::View& view, const Span& at, const Levels& in) {
     if (view.column_stride == 3 && view.channel_stride == 1) {
         interleave(in.c[0], in.c[1], in.c[2], at.count, pointer<uint8_t>(view, at, 0));
         return;
@@ -112,7 +112,7 @@ inline void write_levels(const SxView& view, const Span& at, const Levels& in) {
 }
 
 // Planes, nominally in [0, 1]: clipped, and rounded for 8 bits.
-inline void write_unit(const SxView& view, const Span& at, const Planes& in) {
+inline void write_unit(const sx::View& view, const Span& at, const Planes& in) {
     if (view.type == SX_UINT8) {
         Levels levels;
         for (int c = 0; c < 3; c++)
@@ -120,8 +120,8 @@ inline void write_unit(const SxView& view, const Span& at, const Planes& in) {
         write_levels(view, at, levels);
     } else {
         const float low = view.low, scale = view.scale;
-        const float least_unit = view.clip ? 0.0f : -3e38f, most_unit = view.clip ? 1.0f : 3e38f;
-        const auto value = [=](float x) { return clamp(x, least_unit, most_unit) * scale + low; };
+        const float min_unit = view.clip ? 0.0f : -3e38f, max_unit = view.clip ? 1.0f : 3e38f;
+        const auto value = [=](float x) { return clamp(x, min_unit, max_unit) * scale + low; };
         if (view.column_stride == 12 && view.channel_stride == 4) {
             float* p = pointer<float>(view, at, 0);
             for (int i = 0; i < at.count; i++)

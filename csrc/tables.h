@@ -15,7 +15,7 @@ inline Color node(const float* at) {
 }
 
 // Pixels given color by color; ``planes`` is for them to pass through.
-inline void write_colors(const SxView& view, const Span& at, const Color* colors, Planes& planes) {
+inline void write_colors(const sx::View& view, const Span& at, const Color* colors, Planes& planes) {
 #if defined(__AVX512F__) && defined(__AVX512BW__)
     if (view.type == SX_UINT8 && view.column_stride == 3 && view.channel_stride == 1) {
         alignas(64) uint8_t bytes[3 * BLOCK + 16];
@@ -53,7 +53,7 @@ inline void write_colors(const SxView& view, const Span& at, const Color* colors
     write_unit(view, at, planes);
 }
 
-void curves(const SxView& src, const SxView& dst, const sx::CurveMap& map, int64_t first, int64_t last) {
+void curves(const sx::View& src, const sx::View& dst, const sx::CurveMap& map, int64_t first, int64_t last) {
     Planes x;
     Levels in, out;
     const bool bytes = src.type == SX_UINT8 && dst.type == SX_UINT8;
@@ -84,7 +84,7 @@ inline void add(Color& sum, const Color& c, float weight) {
     for (int k = 0; k < 4; k++) sum.v[k] += weight * c.v[k];
 }
 
-void lut3d(const SxView& src, const SxView& dst, const sx::Lut3D& lut, int64_t first, int64_t last) {
+void lut3d(const sx::View& src, const sx::View& dst, const sx::Lut3D& lut, int64_t first, int64_t last) {
     Planes x;
     alignas(64) int32_t base[BLOCK], up[BLOCK], down[BLOCK];
     alignas(64) Color found[BLOCK] = {};
@@ -111,8 +111,8 @@ void lut3d(const SxView& src, const SxView& dst, const sx::Lut3D& lut, int64_t f
             const int32_t sr = (int32_t)stride[0], sg = (int32_t)stride[1], sb = (int32_t)stride[2], all = sr + sg + sb;
             for (int i = 0; i < at.padded; i++) {  // the path from the lowest corner to the highest: axes by fraction
                 const float fr = r[i], fg = g[i], fb = b[i];
-                const float high = most(most(fr, fg), fb), low = least(least(fr, fg), fb);
-                const float middle = most(least(fr, fg), least(most(fr, fg), fb));
+                const float high = maximum(maximum(fr, fg), fb), low = minimum(minimum(fr, fg), fb);
+                const float middle = maximum(minimum(fr, fg), minimum(maximum(fr, fg), fb));
                 const int32_t other_up = fg == high ? sg : sb, other_down = fg == low ? sg : sr;
                 up[i] = fr == high ? sr : other_up;
                 down[i] = all - (fb == low ? sb : other_down);
@@ -144,7 +144,7 @@ void lut3d(const SxView& src, const SxView& dst, const sx::Lut3D& lut, int64_t f
 }
 
 // Quadrilinear: between two tables of colors, each trilinear.
-void lut4d(const SxView& src, const SxView& dst, const sx::Lut4D& lut, int64_t first, int64_t last) {
+void lut4d(const sx::View& src, const sx::View& dst, const sx::Lut4D& lut, int64_t first, int64_t last) {
     Planes x;
     const int n = lut.n;
     const float end = (float)(n - 1), knots = (float)(lut.context_nodes - 1);
@@ -158,8 +158,8 @@ void lut4d(const SxView& src, const SxView& dst, const sx::Lut4D& lut, int64_t f
             float fraction[4];
             int64_t base = 0;
             for (int axis = 0; axis < 4; axis++) {
-                const int most_cell = axis ? n - 2 : lut.context_nodes - 2, lower = (int)position[axis];
-                const int cell = lower < most_cell ? lower : most_cell;
+                const int last_cell = axis ? n - 2 : lut.context_nodes - 2, lower = (int)position[axis];
+                const int cell = lower < last_cell ? lower : last_cell;
                 fraction[axis] = position[axis] - (float)cell;
                 base += cell * stride[axis];
             }
@@ -180,7 +180,7 @@ void lut4d(const SxView& src, const SxView& dst, const sx::Lut4D& lut, int64_t f
     }
 }
 
-void gray_lut(const SxView& dst, const sx::GrayLut& lut, int64_t first, int64_t last) {
+void gray_lut(const sx::View& dst, const sx::GrayLut& lut, int64_t first, int64_t last) {
     Planes x;
     alignas(64) int32_t cell[BLOCK];
     alignas(64) float fraction[BLOCK];

@@ -3,11 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 
-extern "C" {
-
 enum SxType : int32_t { SX_UINT8 = 0, SX_FLOAT32 = 1 };
 
-struct SxView {
+namespace sx {
+
+struct View {
     void* data;
     int64_t rows, columns;
     int64_t channel_stride, row_stride, column_stride;  // bytes
@@ -15,4 +15,5 @@ struct SxView {
     float low, scale;                                   // value = low + scale * unit; 0 and 255 for uint8
     int32_t clip;                                       // whether floats written are clipped to that range
 };
-}
+
+}  // namespace sx

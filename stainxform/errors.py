@@ -68,5 +68,9 @@ class TrainingError(StainXformError, RuntimeError):
     """Training cannot start, resume or continue."""
 
 
+class KernelError(StainXformError, RuntimeError):
+    """A compiled kernel failed in a way that is not the caller's doing."""
+
+
 class StainXformWarning(UserWarning):
     """Something was skipped or left unchanged, and the caller should know."""

@@ -9,18 +9,21 @@ import os
 import subprocess
 import sys
 from itertools import pairwise
-from unittest import mock
 
 import numpy as np
 import pytest
+from emulated_kernels import EmulatedLibrary
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.interpolate import interpn
 from strategies import STAINS, he_image, he_images, odd_images
 from strategies import laws as few
 
 import stainxform as sx
 from stainxform._native import kernels, native
+from stainxform._native.kernels.halve import halve_plainly
+from stainxform._native.signatures import KERNELS
 from stainxform.augment.hed import DEFINITIONS as HED
 from stainxform.augment.hsv import HSVMap
 from stainxform.color import STAINTOOLS_DENSITY, BackgroundDensity, CIELab, LAlphaBeta, OpticalDensity
@@ -77,18 +80,32 @@ images = he_images() | odd_images()
 fused = st.sampled_from(sorted(FUSED))
 
 
-@pytest.fixture(params=native.available())
+EMULATED = os.environ.get("STAINXFORM_TEST_EMULATED", "").split()
+"""The command that runs the kernels of another machine, from .ci/native; then these are tested in the place of ours."""
+
+of_this_machine = pytest.mark.skipif(bool(EMULATED), reason="other kernels are tested")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _library():
+    if not EMULATED:
+        yield
+        return
+    library = EmulatedLibrary(EMULATED)
+    with native.using(library):
+        yield
+    library.close()
+    assert library.calls.keys() == KERNELS.keys()  # all of this file ran, and left none out
+
+
+@pytest.fixture(params=["baseline"] if EMULATED else native.available())
 def variant(request):
+    if EMULATED:
+        yield request.param
+        return
     with native.using(request.param):
         assert native.active() == request.param
         yield request.param
-
-
-@pytest.fixture
-def _many_threads(monkeypatch):
-    monkeypatch.setattr(native, "PIXELS_PER_THREAD", 16)
-    yield
-    native.set_threads(0)
 
 
 def definition(color_map, image):
@@ -165,20 +182,32 @@ def test_a_tile_is_a_part_of_the_whole_bit_for_bit(image, name, floats, cut, axi
     assert np.array_equal(np.concatenate(parts, axis), FUSED[name](image))
 
 
-@pytest.mark.usefixtures("_many_threads")
 @pytest.mark.parametrize("threads", [2, 3, 7])
 @pytest.mark.parametrize("name", sorted(FUSED | OTHERS))
 @pytest.mark.parametrize("shape", [(1, 5000), (61, 37), (3000, 1)])
 def test_the_number_of_threads_does_not_show(threads, name, shape):
-    color_map, image = (FUSED | OTHERS)[name], he_image(3, *shape)
-    native.set_threads(1)
-    alone, counts = color_map(image), ColorHistogram.of(image)
-    native.set_threads(threads)
-    assert native.threads_for(image.shape[0] * image.shape[1]) == threads
-    assert np.array_equal(color_map(image), alone)
-    found = ColorHistogram.of(image)
-    assert np.array_equal(found.levels, counts.levels)
-    assert np.array_equal(found.counts, counts.counts)
+    color_map, planes = (FUSED | OTHERS)[name], np.moveaxis(he_image(3, *shape), -1, 0)
+
+    def applied(threads):
+        out = np.empty_like(planes)
+        if name in FUSED:
+            color_map.kernel(planes, out, 0.0, 255.0, threads=threads)
+        else:
+            kernels.recolor(planes, out, lambda levels: 255 - levels, threads=threads)
+        return out, *kernels.color_counts(planes, threads)
+
+    for found, alone in zip(applied(threads), applied(1)):
+        assert np.array_equal(found, alone)
+
+
+def test_threads_are_as_many_as_allowed_and_worth_it():
+    native.set_threads(3)
+    try:
+        assert [native.threads_for(pixels) for pixels in (1, 1 << 19, 1 << 20, 1 << 30)] == [1, 1, 2, 3]
+        with native.one_thread():
+            assert native.threads_for(1 << 30) == 1
+    finally:
+        native.set_threads(0)
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3), (0, 3, 3, 3), (2, 0, 5, 3)])
@@ -309,8 +338,8 @@ def test_steps_of_the_factorization_agree_with_numpy(variant, image, penalty, st
     histogram = ColorHistogram.of(image)
     od, weights = histogram.values(STAINTOOLS_DENSITY), histogram.counts / histogram.total
     atoms, mean = kernels.factorize(STAINS, od, weights, penalty, 0.0, COLLINEAR, steps)
-    with native.using("off"), mock.patch.multiple(factorization, TOLERANCE=0.0, MAX_STEPS=steps):
-        plain_atoms, plain_mean = factorization._minimize(STAINS, od, weights, penalty)
+    with native.using("off"):
+        plain_atoms, plain_mean = factorization._minimize(STAINS, od, weights, penalty, tolerance=0.0, max_steps=steps)
     np.testing.assert_allclose(atoms, plain_atoms, atol=1e-9)
     np.testing.assert_allclose(mean, plain_mean, atol=1e-9)
 
@@ -356,6 +385,86 @@ def test_gray_tables_are_linear_in_the_context(variant, seed, shape, nodes):
         np.testing.assert_allclose(out[c].flat, expected, atol=1e-6)
 
 
+@laws
+@given(image=images)
+def test_halves_are_those_of_numpy_bit_for_bit(variant, image):
+    assert np.array_equal(kernels.halve(image), halve_plainly(image))
+
+
+@laws
+@given(image=images, high=st.sampled_from([1.0, 255.0]), off=st.booleans())
+def test_floats_become_levels_if_all_are_on_the_grid(variant, image, high, off):
+    planes = np.moveaxis(image, -1, 0).astype(np.float32) / np.float32(255 / high)
+    if off:
+        planes[1, -1, -1] = high * 0.501 / 255
+    levels = kernels.to_levels(planes, 0.0, high, 1e-3)
+    assert levels is None if off else np.array_equal(levels, np.moveaxis(image, -1, 0))
+
+
+@laws
+@given(image=images, smallest=st.integers(0, 255), largest=st.integers(0, 255))
+def test_counts_of_levels_are_those_of_numpy(variant, image, smallest, largest):
+    levels, counts = kernels.color_counts(np.moveaxis(image, -1, 0))
+    found = kernels.channel_counts(levels, counts)
+    assert all(np.array_equal(found[c], np.bincount(image[..., c].ravel(), minlength=256)) for c in range(3))
+    wanted = (image.min(axis=-1) <= smallest) & (image.max(axis=-1) >= largest)
+    assert kernels.count_between(levels, counts, smallest, largest) == wanted.sum()
+    assert kernels.mean_level(np.moveaxis(image, -1, 0)) == pytest.approx(image.mean(), rel=1e-12)
+
+
+@laws
+@given(seed=st.integers(0, 999), shape=st.tuples(st.integers(1, 9), st.integers(1, 40)), nodes=st.integers(2, 5))
+def test_tables_with_a_context_are_linear_in_all_four(variant, seed, shape, nodes):
+    rng = np.random.default_rng(seed)
+    depth = int(rng.integers(2, 5))
+    table = rng.random((depth, nodes, nodes, nodes, 4), np.float32)
+    context, planes = rng.random(shape, np.float32), rng.random((3, *shape), np.float32)
+    out = np.empty_like(planes)
+    kernels.lut4d(table, context, planes, out)
+    axes = [np.linspace(0, 1, n) for n in table.shape[:4]]
+    wanted = interpn(axes, table[..., :3].astype(float), np.stack([context, *planes], axis=-1))
+    np.testing.assert_allclose(np.moveaxis(out, 0, -1), wanted, atol=2e-6)
+
+
+def convolved(x, weight):
+    """``(H, W, in)`` by taps ``(9, in, out)``, zeros outside."""
+    rows, columns = x.shape[:2]
+    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+    return sum(padded[t // 3 : t // 3 + rows, t % 3 : t % 3 + columns] @ weight[t] for t in range(9))
+
+
+def encoded(net, gray):
+    """What the Encoder computes, in float64, as it is written down."""
+
+    def normalized(x, layer):
+        x = np.where(x > 0, x, 0.2 * x)
+        mean = x.mean(axis=(0, 1)) if net.mean is None else net.mean[layer]
+        variance = x.var(axis=(0, 1)) if net.variance is None else net.variance[layer]
+        return (x - mean) / np.sqrt(variance + net.epsilon) * net.gain[layer] + net.shift[layer]
+
+    first = x = normalized(convolved(gray[..., None] / 255, net.first[:, None].astype(float)) + net.biases[0], 0)
+    for layer in range(1, 4):
+        x = normalized(convolved(x, net.middle[layer - 1].astype(float)) + net.biases[layer], layer)
+    return 1 / (1 + np.exp(-convolved(x + first, net.last[..., None].astype(float))[..., 0] - net.last_bias))
+
+
+@laws
+@given(seed=st.integers(0, 99), shape=st.tuples(st.integers(1, 40), st.integers(1, 40)), fixed=st.booleans())
+def test_the_encoder_is_what_is_written_down(variant, seed, shape, fixed):
+    rng = np.random.default_rng(seed)
+    gray = rng.integers(0, 256, shape, np.uint8)
+
+    def normal(*shape, scale=0.1):
+        return rng.normal(0, scale, shape).astype(np.float32)
+
+    net = kernels.EncoderKernel(
+        first=normal(9, 16), middle=normal(3, 9, 16, 16), last=normal(9, 16), biases=normal(4, 16), last_bias=0.1,
+        gain=1 + normal(4, 16), shift=normal(4, 16), epsilon=1e-3,
+        mean=normal(4, 16) if fixed else None, variance=(1 + normal(4, 16)) if fixed else None,
+    )  # fmt: skip
+    np.testing.assert_allclose(net(gray, False), encoded(net, gray), atol=1e-4)
+
+
 def test_normalizers_agree_with_and_without_kernels(variant):
     ours, theirs = he_image(1, 64, 64), he_image(7, 50, 41)
     for name in CLASSICAL:
@@ -395,10 +504,10 @@ def test_scratch_memory_is_handed_out_once_and_ends_with_the_block():
 
 
 def _in_a_worker(image):
-    native._default_threads.cache_clear()
     return native.threads_for(1 << 24), FUSED["veta"](image)
 
 
+@of_this_machine
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_workers_forked_after_use_have_one_thread_and_the_same_pixels():
@@ -415,6 +524,7 @@ def run(setting, code):
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
 
 
+@of_this_machine
 def test_the_environment_chooses_the_kernels():
     code = "from stainxform._native import native; print(native.active() or 'none')"
     assert run("off", code).stdout.strip() == "none"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -28,9 +30,9 @@ def inside_cells(shape: tuple[int, ...], nodes: int, seed: int = 0) -> torch.Ten
     """Coordinates away from nodes and, along the first axis, from one another: there the slope jumps."""
     generator = torch.Generator().manual_seed(seed)
     cell = torch.randint(0, nodes - 1, shape, generator=generator)
-    places = torch.linspace(0.2, 0.8, shape[0], dtype=torch.float64)
+    positions = torch.linspace(0.2, 0.8, shape[0], dtype=torch.float64)
     order = torch.rand(shape, generator=generator).argsort(0)
-    return (cell + places[order]) / (nodes - 1)
+    return (cell + positions[order]) / (nodes - 1)
 
 
 def examples(dtype: torch.dtype = torch.float64) -> dict[str, tuple]:
@@ -110,6 +112,18 @@ def test_where_fractions_are_equal_the_derivatives_are_those_of_red_before_green
     lut3d(lut, rgb).backward()
     path = lut[0][[0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1]]
     torch.testing.assert_close(rgb.grad.flatten(), path.diff())
+
+
+@each_example
+def test_the_image_is_let_go_of_after_the_backward(name):
+    arguments = [v.clone() if isinstance(v, torch.Tensor) else v for v in examples()[name]]
+    arguments[0].requires_grad_()
+    result = operator(name)(*arguments)
+    result.sum().backward()
+    pixels = [weakref.ref(value) for value in arguments[1:] if isinstance(value, torch.Tensor)]
+    del arguments
+    assert result.grad_fn is not None  # the graph is still there
+    assert [value() for value in pixels] == [None] * len(pixels)
 
 
 @each_example

@@ -1,7 +1,8 @@
 """The compiled kernels: found, chosen, called. Without them everything works on numpy, slower.
 
-They are plain C functions in an extension module, called through ctypes, which releases the GIL. Arrays pass as
-pointers and strides, so any layout works, and CPU tensors, seen as numpy, too. Threads live for one call.
+They are plain C functions in an extension module, called through ctypes, which releases the GIL; ``signatures`` lists
+them. Arrays pass as pointers and strides, so any layout works, and CPU tensors, seen as numpy, too. Threads live for one
+call.
 
 ``STAINXFORM_NATIVE`` in the environment chooses at import: ``off``, or the name of an instruction set (``baseline``,
 ``avx2``, ``avx512``, ``amx``: the same with matrix tiles for StainLUT); default: the best the CPU has.
@@ -16,16 +17,17 @@ import multiprocessing
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from ctypes import POINTER, Structure, byref, c_char_p, c_float, c_int32, c_int64, c_void_p
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from stainxform._native.prefetch import Item, Result, prefetch
-from stainxform.errors import ParameterError
+from stainxform._native.signatures import NO_MEMORY, MismatchError, View, load
+from stainxform.errors import KernelError, ParameterError, StainXformWarning
 
 PIXELS_PER_THREAD = 1 << 19
 """A thread costs as much as this many pixels of the fastest kernel."""
@@ -36,24 +38,14 @@ SCRATCH = 1 << 24
 VARIANTS = ("amx", "avx512", "avx2", "baseline")
 
 
-class View(Structure):
-    """An RGB image in memory, ``SxView`` of csrc/view.h."""
-
-    _fields_ = [
-        ("data", c_void_p),
-        ("rows", c_int64), ("columns", c_int64),
-        ("channel_stride", c_int64), ("row_stride", c_int64), ("column_stride", c_int64),
-        ("type", c_int32),
-        ("low", c_float), ("scale", c_float), ("clip", c_int32),
-    ]  # fmt: skip
-
-
 _TYPES = {np.dtype(np.uint8): 0, np.dtype(np.float32): 1}
 
 
 def view(planes: np.ndarray, low: float = 0.0, scale: float = 255.0, clip: bool = True) -> View:
-    """Describe ``(3, H, W)`` of uint8 or float32. The array must outlive what it returns."""
-    return View(planes.ctypes.data, *planes.shape[1:], *planes.strides, _TYPES[planes.dtype], low, scale, clip)
+    """Describe ``(3, H, W)`` of uint8 or float32."""
+    image = View(planes.ctypes.data, *planes.shape[1:], *planes.strides, _TYPES[planes.dtype], low, scale, clip)
+    image.arrays = (planes,)
+    return image
 
 
 def takes(pixels: np.ndarray) -> bool:
@@ -68,36 +60,37 @@ def active() -> str:
 
 def available() -> tuple[str, ...]:
     """The instruction sets that this CPU and this build have, the best first."""
-    return _available(_find())
+    return _available(_find()[0])
+
+
+def missing() -> str:
+    """Why there are no compiled kernels, in a few words; "" if there are."""
+    return _find()[1]
 
 
 def call(name: str, *arguments: Any) -> int:
-    """Call a kernel; arrays pass as pointers, structures by reference. Raises MemoryError if it found no memory."""
+    """Call a kernel of ``signatures``. Raises MemoryError if it found no memory, KernelError if it failed otherwise."""
     assert _library is not None
-    code = getattr(_library, name)(*map(_pass, arguments))
-    if code is not None and code < 0:
+    code = getattr(_library, name)(*arguments)
+    if code == NO_MEMORY:
         raise MemoryError("there is not enough memory for an image of this size; process smaller images")
-    return code or 0
-
-
-def _pass(argument: Any) -> Any:
-    if isinstance(argument, np.ndarray):
-        return c_void_p(argument.ctypes.data)
-    return byref(argument) if isinstance(argument, Structure) else argument
+    if code < 0:
+        raise KernelError(f"the compiled kernel {name} failed: {_library.sx_message().decode(errors='replace')}")
+    return code
 
 
 @contextmanager
-def using(variant: str) -> Iterator[None]:
-    """Use one instruction set, or "off", within a block; for tests and benchmarks, not thread safe."""
+def using(variant: str | ctypes.CDLL) -> Iterator[None]:
+    """Use one instruction set, "off" or a library within a block; for tests and benchmarks, not thread safe."""
     global _library
     library, before = _library, active()
     try:
-        _library = _choose(variant)
+        _library = _choose(variant) if isinstance(variant, str) else variant
         yield
     finally:
         _library = library
-        if before:
-            _choose(before)
+        if library is not None:
+            library.sx_select(before.encode())
 
 
 # ---- memory ---------------------------------------------------------------------------------------------------------
@@ -204,37 +197,21 @@ def available_cpus() -> int:
 
 
 @lru_cache(maxsize=1)
-def _find() -> ctypes.CDLL | None:
-    spec = importlib.util.find_spec("stainxform._kernels")
+def _find() -> tuple[ctypes.CDLL | None, str]:
+    """The library, or why there is none."""
+    spec = importlib.util.find_spec("stainxform._native._kernels")
     if spec is None or spec.origin is None:
-        return None
+        return None, "not compiled"
     try:
-        library = ctypes.CDLL(spec.origin)
-        library.sx_selected.restype = c_char_p
-        for name in ("sx_histogram_count", "sx_sum", "sx_count_between"):
-            getattr(library, name).restype = c_int64
-        library.sx_halve.restype = c_int32
-    except (OSError, AttributeError):  # of another platform, or another version
-        return None
-    for name, count in {"sx_histogram_count": 2, "sx_select": 1}.items():
-        getattr(library, name).argtypes = [POINTER(View), c_int32] if count == 2 else [c_char_p]
-    for name in (
-        "sx_histogram_take",
-        "sx_look_up",
-        "sx_percentiles",
-        "sx_level_moments",
-        "sx_level_angle_percentiles",
-        "sx_level_amount_percentiles",
-        "sx_project",
-        "sx_lab_of_levels",
-        "sx_moments",
-        "sx_channel_counts",
-        "sx_lasso",
-        "sx_factorize",
-        "sx_network",
-    ):
-        getattr(library, name).restype = None
-    return library
+        return load(spec.origin), ""
+    except (OSError, MismatchError) as error:
+        reason = f"{spec.origin} does not fit this version and machine ({error})"
+    warnings.warn(
+        f"{reason}: without compiled kernels everything is computed in numpy, several times slower; install again",
+        StainXformWarning,
+        stacklevel=2,
+    )
+    return None, reason
 
 
 def _available(library: ctypes.CDLL | None) -> tuple[str, ...]:
@@ -249,7 +226,7 @@ def _available(library: ctypes.CDLL | None) -> tuple[str, ...]:
 def _choose(variant: str) -> ctypes.CDLL | None:
     if variant == "off":
         return None
-    library = _find()
+    library, _ = _find()
     if variant and (library is None or not library.sx_select(variant.encode())):
         known = ", ".join(("off", *_available(library)))
         raise ParameterError(f"STAINXFORM_NATIVE must be one of {known} on this machine, got {variant!r}")

@@ -82,7 +82,7 @@ def _system_facts() -> list[tuple[str, object]]:
         ("stainxform", __version__),
         ("python", f"{platform.python_version()} ({platform.platform()})"),
         *((package, _version_of(package)) for package in _PACKAGES),
-        ("kernels", kernels if native.available() else "not compiled: plain numpy, several times slower"),
+        ("kernels", kernels if native.available() else f"{native.missing()}: plain numpy, several times slower"),
         ("CUDA", _cuda()),
         ("CPUs", f"{native.available_cpus()} usable of {os.cpu_count()}"),
     ]

@@ -164,13 +164,14 @@ def _fake_lookup_gray_backward(
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    """Tensors by ``save_for_backward`` alone, which lets go of them after the backward."""
     ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)))
-    ctx.interpolation = inputs[-1]
+    ctx.options = tuple(value for value in inputs if not isinstance(value, Tensor))
 
 
 def _lut3d_gradient(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     needs = ctx.needs_input_grad
-    found = torch.ops.stainxform.lut3d_backward(grad, *ctx.saved_tensors, ctx.interpolation, needs[0], needs[1])
+    found = torch.ops.stainxform.lut3d_backward(grad, *ctx.saved_tensors, *ctx.options, needs[0], needs[1])
     return *_only(found, needs), None
 
 

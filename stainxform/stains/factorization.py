@@ -76,17 +76,24 @@ def sparse_stain_matrix(od: np.ndarray, counts: np.ndarray, *, penalty: float) -
     return match_stains(atoms, "he")
 
 
-def _minimize(atoms: np.ndarray, od: np.ndarray, weights: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+def _minimize(
+    atoms: np.ndarray,
+    od: np.ndarray,
+    weights: np.ndarray,
+    penalty: float,
+    tolerance: float = TOLERANCE,
+    max_steps: int = MAX_STEPS,
+) -> tuple[np.ndarray, np.ndarray]:
     """Atoms ``(3, 2)`` at the minimum next to the given ones, and the mean amount of each, ``(2,)``."""
     if native.active():
-        return kernels.factorize(atoms, od, weights, penalty, TOLERANCE, COLLINEAR, MAX_STEPS)
+        return kernels.factorize(atoms, od, weights, penalty, tolerance, COLLINEAR, max_steps)
     energy = float((weights * np.square(od).sum(axis=0)).sum()) / 2
     point, before, momentum = atoms, np.inf, 1.0
-    for _ in range(MAX_STEPS):
+    for _ in range(max_steps):
         second_moments, products, mean = _moments(point, od, weights, penalty)
         fit = ((point.T @ point) * second_moments).sum() / 2 - (point * products).sum()
         objective = float(energy + fit + penalty * mean.sum())
-        if abs(before - objective) <= TOLERANCE * energy:
+        if abs(before - objective) <= tolerance * energy:
             break
         if objective > before:
             momentum = 1.0

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, c_float, c_int64, c_void_p
 from dataclasses import dataclass
 
 import numpy as np
 
 from stainxform._native import native
+from stainxform._native.signatures import EncoderWeights
 
 ENCODER_WORK = 16
 """Work of the Encoder on a pixel, in pixels of the fastest kernel."""
-
-
-class _Encoder(Structure):
-    _fields_ = [
-        *((name, c_void_p) for name in ("first", "middle", "last", "biases", "gain", "shift", "mean", "variance")),
-        ("last_bias", c_float), ("epsilon", c_float),
-    ]  # fmt: skip
 
 
 def gray_levels(source: np.ndarray, low: float, scale: float, weights: tuple[float, float, float]) -> np.ndarray:
@@ -63,10 +56,9 @@ class EncoderKernel:
         number of threads.
         """
         arrays = (self.first, self.middle, self.last, self.biases, self.gain, self.shift, self.mean, self.variance)
-        pointers = (None if array is None else array.ctypes.data for array in arrays)
-        net = _Encoder(*pointers, self.last_bias, self.epsilon)
+        net = EncoderWeights.of(*arrays, self.last_bias, self.epsilon)
         context = np.empty(gray.shape, np.float32)
         height, width = gray.shape
         threads = native.threads_for(gray.size * ENCODER_WORK)
-        native.call("sx_encode", gray, c_int64(height), c_int64(width), net, int(fast), context, threads)
+        native.call("sx_encode", gray, height, width, net, int(fast), context, threads)
         return context

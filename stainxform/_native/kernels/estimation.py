@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, c_double, c_int32, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from stainxform._native import native
+from stainxform._native import native, signatures
 from stainxform._native.kernels.maps import numbers
 
 
@@ -16,7 +15,7 @@ def project(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
     """``matrix @ values``, float64 ``(m, 3)`` and ``(3, K)``."""
     out = native.empty((len(matrix), values.shape[1]))
     values, matrix = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(matrix, np.float64)
-    native.call("sx_project", values, c_int64(values.shape[1]), matrix, len(matrix), out)
+    native.call("sx_project", values, values.shape[1], matrix, len(matrix), out)
     return out
 
 
@@ -24,7 +23,7 @@ def lasso(values: np.ndarray, stain_matrix: np.ndarray, penalty: float, determin
     """Non-negative lasso amounts, float64 ``(2, K)``, of two stains ``(3, 2)`` in densities ``(3, K)``."""
     out = native.empty((2, values.shape[1]))
     values, stains = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(stain_matrix.T, np.float64)
-    native.call("sx_lasso", values, c_int64(values.shape[1]), stains, c_double(penalty), c_double(determinant), out)
+    native.call("sx_lasso", values, values.shape[1], stains, penalty, determinant, out)
     return out
 
 
@@ -32,45 +31,30 @@ def percentiles(values: np.ndarray, counts: np.ndarray, percents: tuple[float, .
     """Percentiles of ``values`` (K,) repeated ``counts`` times, by selection."""
     out = np.empty(len(percents))
     values, counts = np.ascontiguousarray(values, np.float64), np.ascontiguousarray(counts, np.int64)
-    native.call(
-        "sx_percentiles", values, counts, c_int64(values.size), np.array(percents, np.float64), len(percents), out
-    )
+    native.call("sx_percentiles", values, counts, values.size, np.array(percents, np.float64), len(percents), out)
     return out
-
-
-class _Colors(Structure):
-    _fields_ = [("levels", c_void_p), ("counts", c_void_p), ("n", c_int64), ("tables", c_void_p), ("least", c_double)]
-
-
-class _Separation(Structure):
-    _fields_ = [("rows", c_double * 6), ("lasso", c_int32), ("penalty", c_double), ("determinant", c_double)]
 
 
 @dataclass(frozen=True, eq=False)
 class Colors:
-    """8-bit colors ``(3, K)``, int64 counts, densities by a table ``(3, 256)``, and the least that counts."""
+    """8-bit colors ``(3, K)``, int64 counts, densities by a table ``(3, 256)``, and the lowest density that counts."""
 
     levels: np.ndarray
     counts: np.ndarray
     tables: np.ndarray
-    least: float
+    lowest: float
 
     @cached_property
-    def structure(self) -> Structure:
+    def structure(self) -> signatures.Colors:
         """What the kernels take."""
-        return _Colors(
-            *(array.ctypes.data for array in self._kept[:2]), self.counts.size, self._kept[2].ctypes.data, self.least
-        )
-
-    @cached_property
-    def _kept(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        contiguous = np.ascontiguousarray
-        return contiguous(self.levels), contiguous(self.counts, np.int64), contiguous(self.tables, np.float64)
+        levels, counts = np.ascontiguousarray(self.levels), np.ascontiguousarray(self.counts, np.int64)
+        tables = np.ascontiguousarray(self.tables, np.float64)
+        return signatures.Colors.of(levels, counts, counts.size, tables, self.lowest)
 
 
 def level_moments(colors: Colors, centered: bool) -> tuple[int, np.ndarray]:
     """Pixels that count, and second moments ``(3, 3)`` of densities about their means, or about zero."""
-    levels, tables = colors._kept[0], colors._kept[2]
+    levels, tables = colors.levels, colors.tables
     # About a point near the mean, so that little cancels, and moved.
     sample = levels[:, :: 1 + levels.shape[1] // 1024]
     point = (
@@ -102,9 +86,9 @@ def level_amount_percentiles(
     colors: Colors, rows: np.ndarray, penalty: float | None, determinant: float | None, percent: float
 ) -> np.ndarray:
     """A percentile of the amounts of two stains: ``rows @ density``, or, with a penalty, their lasso amounts."""
-    by = _Separation(numbers(rows), penalty is not None, penalty or 0.0, determinant or 0.0)
+    by = signatures.Separation(numbers(rows), penalty is not None, penalty or 0.0, determinant or 0.0)
     out = np.empty(2)
-    native.call("sx_level_amount_percentiles", colors.structure, by, c_double(percent), out)
+    native.call("sx_level_amount_percentiles", colors.structure, by, percent, out)
     return out
 
 
@@ -115,14 +99,10 @@ def moments(values: np.ndarray, counts: np.ndarray, about: np.ndarray | None = N
     out = np.empty(9)
     # About the mean: about a point near it, so that little cancels, and moved.
     point = values[:, :: 1 + counts.size // 1024].mean(axis=1) if about is None else np.asarray(about, np.float64)
-    native.call("sx_moments", values, counts, c_int64(counts.size), point, out)
+    native.call("sx_moments", values, counts, counts.size, point, out)
     mean = out[:3] / total
     second = _symmetric(out[3:] / total)
     return mean, second - np.outer(mean - point, mean - point) if about is None else second
-
-
-class _Factorization(Structure):
-    _fields_ = [("penalty", c_double), ("tolerance", c_double), ("collinear", c_double), ("steps", c_int32)]
 
 
 def factorize(
@@ -136,6 +116,6 @@ def factorize(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Atoms ``(3, 2)`` at the minimum next to the given ones, and mean amounts; see ``factorization``."""
     rows, mean = np.array(atoms.T, np.float64, order="C"), np.empty(2)
-    how = _Factorization(penalty, tolerance, collinear, steps)
-    native.call("sx_factorize", od, weights, c_int64(weights.size), how, rows, mean)
+    how = signatures.Factorization(penalty, tolerance, collinear, steps)
+    native.call("sx_factorize", od, weights, weights.size, how, rows, mean)
     return rows.T, mean

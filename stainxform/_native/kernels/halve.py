@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ctypes import c_int64
-
 import numpy as np
 
 from stainxform._native import native
@@ -18,7 +16,7 @@ def halve(pixels: np.ndarray) -> np.ndarray:
     if not native.takes(pixels) or pixels.strides[1:] != (3, 1):
         return halve_plainly(pixels)
     half = np.empty(((rows + 1) // 2, (columns + 1) // 2, 3), np.uint8)
-    native.call("sx_halve", pixels, c_int64(rows), c_int64(columns), c_int64(pixels.strides[0]), half)
+    native.call("sx_halve", pixels, rows, columns, pixels.strides[0], half)
     return half
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from ctypes import Structure, c_float, c_int32
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Protocol
@@ -11,6 +10,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from stainxform._native import native
+from stainxform._native.signatures import Density, DensityMap, HsvMap, LabMap, Light, Map, MixtureMap, StainMap
 from stainxform.color import D65, RGB_FROM_XYZ, XYZ_FROM_RGB, LogDensity
 
 _BITS = 1 / math.log(2)
@@ -35,68 +35,36 @@ class Kernel(Protocol):
         ...
 
 
-class _Density(Structure):
-    _fields_ = [("lowest", c_float), ("floor", c_float), ("scale", c_float * 3), ("offset", c_float * 3)]
-
-    @classmethod
-    def of(cls, space: LogDensity) -> _Density:
-        lowest = space.lowest if min(space.offset) > 0 else max(space.lowest, _ALMOST_BLACK)
-        return cls(lowest, max(space.floor * _BITS, _NO_FLOOR), space.scale, space.offset)
+def _density(space: LogDensity) -> Density:
+    lowest = space.lowest if min(space.offset) > 0 else max(space.lowest, _ALMOST_BLACK)
+    return Density(lowest, max(space.floor * _BITS, _NO_FLOOR), space.scale, space.offset)
 
 
-class _Light(Structure):
-    _fields_ = [("gain", c_float * 3), ("shift", c_float * 3)]
-
-    @classmethod
-    def of(cls, space: LogDensity) -> _Light:
-        return cls(space.gain, space.shift)
-
-
-class _DensityMap(Structure):
-    _fields_ = [("from_", _Density), ("to", _Light), ("matrix", c_float * 9), ("bias", c_float * 3)]
-
-
-class _MixtureMap(Structure):
-    _fields_ = [
-        ("from_", _Density), ("to", _Light),
-        ("separate", c_float * 9), ("recombine", c_float * 9), ("bias", c_float * 3),
-    ]  # fmt: skip
-
-
-class _StainMap(Structure):
-    _fields_ = [
-        ("from_", _Density), ("to", _Light), ("stains", c_float * 6),
-        ("penalty", c_float), ("cosine", c_float), ("determinant", c_float), ("recombine", c_float * 6),
-    ]  # fmt: skip
-
-
-class _LabMap(Structure):
-    _fields_ = [
-        ("scale", c_float * 3), ("shift", c_float * 3),
-        ("xyz_from_rgb", c_float * 9), ("rgb_from_xyz", c_float * 9),
-    ]  # fmt: skip
-
-
-class _HsvMap(Structure):
-    _fields_ = [("hue", c_float), ("saturation", c_float), ("towards_full", c_int32)]
+def _light(space: LogDensity) -> Light:
+    return Light(space.gain, space.shift)
 
 
 class Mapped:
-    """Calls one kernel with one structure."""
+    """Calls the function of one map."""
 
-    name: str
     heavy: ClassVar[bool] = False
 
     @cached_property
-    def _structure(self) -> Structure:
+    def _map(self) -> Map:
         raise NotImplementedError
 
-    def __call__(self, source: np.ndarray, target: np.ndarray, low: float, scale: float, clip: bool = True) -> None:
-        """See :class:`Kernel`; ``clip=False`` writes floats beyond the range."""
-        threads = native.threads_for(source.shape[1] * source.shape[2])
-        native.call(
-            self.name, native.view(source, low, scale), native.view(target, low, scale, clip), self._structure, threads
-        )
+    def __call__(
+        self,
+        source: np.ndarray,
+        target: np.ndarray,
+        low: float,
+        scale: float,
+        clip: bool = True,
+        threads: int | None = None,
+    ) -> None:
+        """See :class:`Kernel`; ``clip=False`` writes floats beyond the range; ``threads`` None: by the size."""
+        views = native.view(source, low, scale), native.view(target, low, scale, clip)
+        native.call(self._map.function, *views, self._map, threads or native.threads_for(source[0].size))
 
 
 def numbers(values: np.ndarray) -> tuple[float, ...]:
@@ -112,13 +80,9 @@ class DensityKernel(Mapped):
     matrix: np.ndarray
     bias: np.ndarray
 
-    name = "sx_density_map"
-
     @cached_property
-    def _structure(self) -> Structure:
-        return _DensityMap(
-            _Density.of(self.space), _Light.of(self.space), numbers(self.matrix), numbers(self.bias * _BITS)
-        )
+    def _map(self) -> Map:
+        return DensityMap(_density(self.space), _light(self.space), numbers(self.matrix), numbers(self.bias * _BITS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,12 +94,10 @@ class MixtureKernel(Mapped):
     recombine: np.ndarray
     bias: np.ndarray
 
-    name = "sx_mixture_map"
-
     @cached_property
-    def _structure(self) -> Structure:
-        return _MixtureMap(
-            _Density.of(self.space), _Light.of(self.space),
+    def _map(self) -> Map:
+        return MixtureMap(
+            _density(self.space), _light(self.space),
             *map(numbers, (self.separate, self.recombine, self.bias * _BITS)),
         )  # fmt: skip
 
@@ -151,14 +113,12 @@ class StainKernel(Mapped):
     determinant: float
     recombine: np.ndarray
 
-    name = "sx_stain_map"
-
     @cached_property
-    def _structure(self) -> Structure:
+    def _map(self) -> Map:
         stains = self.stain_matrix
         cosine = float(stains[:, 0] @ stains[:, 1])
-        return _StainMap(
-            _Density.of(self.source), _Light.of(self.target), numbers(stains.T), self.penalty * _BITS,
+        return StainMap(
+            _density(self.source), _light(self.target), numbers(stains.T), self.penalty * _BITS,
             cosine, self.determinant, numbers(self.recombine),
         )  # fmt: skip
 
@@ -170,13 +130,12 @@ class LabKernel(Mapped):
     scale: np.ndarray
     shift: np.ndarray
 
-    name = "sx_lab_map"
     heavy = True
 
     @cached_property
-    def _structure(self) -> Structure:
+    def _map(self) -> Map:
         to_xyz, from_xyz = XYZ_FROM_RGB / D65[:, None], RGB_FROM_XYZ * D65
-        return _LabMap(*map(numbers, (self.scale, self.shift, to_xyz, from_xyz)))
+        return LabMap(*map(numbers, (self.scale, self.shift, to_xyz, from_xyz)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +145,6 @@ class HsvKernel(Mapped):
     hue: float
     saturation: float
 
-    name = "sx_hsv_map"
-
     @cached_property
-    def _structure(self) -> Structure:
-        return _HsvMap(self.hue, self.saturation, self.saturation > 0)
+    def _map(self) -> Map:
+        return HsvMap(self.hue, self.saturation, self.saturation > 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, c_float, c_int32, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,28 +9,7 @@ import numpy as np
 
 from stainxform._native import native
 from stainxform._native.kernels.maps import Mapped
-
-
-class _Lut3D(Structure):
-    _fields_ = [
-        ("nodes", c_void_p), ("n", c_int32), ("tetrahedral", c_int32), ("low", c_float * 3), ("inverse", c_float * 3),
-    ]  # fmt: skip
-
-
-class _CurveMap(Structure):
-    _fields_ = [("levels", c_void_p), ("nodes", c_void_p), ("n", c_int32)]
-
-
-class _Network(Structure):
-    _fields_ = [("widths", c_void_p), ("weights", c_void_p), ("biases", c_void_p), ("layers", c_int32)]
-
-
-class _Lut4D(Structure):
-    _fields_ = [("nodes", c_void_p), ("context_nodes", c_int32), ("n", c_int32), ("context", c_void_p)]
-
-
-class _GrayLut(Structure):
-    _fields_ = [("table", c_void_p), ("context_nodes", c_int32), ("gray", c_void_p), ("context", c_void_p)]
+from stainxform._native.signatures import CurveMap, GrayLut, Lut3D, Lut4D, Map, Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,16 +19,10 @@ class CurveKernel(Mapped):
     levels: np.ndarray
     nodes: np.ndarray
 
-    name = "sx_curves"
-
     @cached_property
-    def _kept(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.ascontiguousarray(self.levels, np.uint8), np.ascontiguousarray(self.nodes, np.float32)
-
-    @cached_property
-    def _structure(self) -> Structure:
-        levels, nodes = self._kept
-        return _CurveMap(levels.ctypes.data, nodes.ctypes.data, nodes.shape[1])
+    def _map(self) -> Map:
+        levels, nodes = np.ascontiguousarray(self.levels, np.uint8), np.ascontiguousarray(self.nodes, np.float32)
+        return CurveMap.of(levels, nodes, nodes.shape[1])
 
 
 WIDEST = 64
@@ -67,17 +39,18 @@ class NetworkKernel:
     layers: list[tuple[np.ndarray, np.ndarray]]
 
     @cached_property
-    def _kept(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _network(self) -> Network:
         widths = np.array([3, *(len(weight) for weight, _ in self.layers)], np.int32)
-        weights, biases = (np.concatenate([layer[k].ravel() for layer in self.layers]) for k in (0, 1))
-        return widths, weights, biases
+        weights, biases = (
+            np.concatenate([layer[k].ravel() for layer in self.layers], dtype=np.float64) for k in (0, 1)
+        )
+        return Network.of(widths, weights, biases, len(self.layers))
 
-    def __call__(self, colors: np.ndarray) -> np.ndarray:
+    def __call__(self, colors: np.ndarray, threads: int | None = None) -> np.ndarray:
         """Colors ``(3, K)`` in [0, 1] to float64 ``(3, K)``."""
         colors = np.ascontiguousarray(colors, np.float64)
-        out, net = np.empty_like(colors), _Network(*(array.ctypes.data for array in self._kept), len(self.layers))
-        threads = native.threads_for(colors.shape[1] * _NETWORK_WORK)
-        native.call("sx_network", colors, c_int64(colors.shape[1]), net, out, threads)
+        out, n = np.empty_like(colors), colors.shape[1]
+        native.call("sx_network", colors, n, self._network, out, threads or native.threads_for(n * _NETWORK_WORK))
         return out
 
 
@@ -90,17 +63,11 @@ class Lut3DKernel(Mapped):
     low: tuple[float, float, float]
     high: tuple[float, float, float]
 
-    name = "sx_lut3d"
-
     @cached_property
-    def _nodes(self) -> np.ndarray:
-        return four_values(self.table)
-
-    @cached_property
-    def _structure(self) -> Structure:
+    def _map(self) -> Map:
         n = len(self.table)
         inverse = tuple((n - 1) / (high - low) for low, high in zip(self.low, self.high))
-        return _Lut3D(self._nodes.ctypes.data, n, self.tetrahedral, self.low, inverse)
+        return Lut3D.of(four_values(self.table), n, self.tetrahedral, self.low, inverse)
 
 
 def four_values(table: np.ndarray) -> np.ndarray:
@@ -115,9 +82,9 @@ def lut4d(nodes: np.ndarray, context: np.ndarray, source: np.ndarray, target: np
 
     ``context`` is float32 ``(H, W)``; it and the nodes are contiguous.
     """
-    lut = _Lut4D(nodes.ctypes.data, nodes.shape[0], nodes.shape[1], context.ctypes.data)
-    threads = native.threads_for(context.size)
-    native.call("sx_lut4d", native.view(source, 0.0, 1.0), native.view(target, 0.0, 1.0, False), lut, threads)
+    lut = Lut4D.of(nodes, nodes.shape[0], nodes.shape[1], context)
+    views = native.view(source, 0.0, 1.0), native.view(target, 0.0, 1.0, False)
+    native.call(lut.function, *views, lut, native.threads_for(context.size))
 
 
 def gray_lut(
@@ -133,5 +100,5 @@ def gray_lut(
 
     ``table`` is float32 ``(256, K, 4)``; all arrays but the target are contiguous.
     """
-    lut = _GrayLut(table.ctypes.data, table.shape[1], gray.ctypes.data, context.ctypes.data)
+    lut = GrayLut.of(table, table.shape[1], gray, context)
     native.call("sx_gray_lut", native.view(target, low, scale, clip), lut, native.threads_for(gray.size))

@@ -16,9 +16,9 @@ static inline float float_of(int32_t i) {
     return x;
 }
 
-static inline float least(float a, float b) { return a < b ? a : b; }
-static inline float most(float a, float b) { return a > b ? a : b; }
-static inline float clamp(float x, float low, float high) { return least(most(x, low), high); }
+static inline float minimum(float a, float b) { return a < b ? a : b; }
+static inline float maximum(float a, float b) { return a > b ? a : b; }
+static inline float clamp(float x, float low, float high) { return minimum(maximum(x, low), high); }
 
 // Base-2 logarithm of a normal positive float, error below 5e-7: x = 2^k (1 + m) with 1 + m around 1.
 static inline float log2_f(float x) {
