@@ -20,6 +20,8 @@ from stainxform.stains.estimate import ESTIMATORS, estimate
 from stainxform.stains.macenko import MIN_STAIN_ANGLE
 from stainxform.stains.references import complement_stains, match_stains, stain_angles, stain_matrix_of
 
+__all__ = ["StainJitter", "TissueMap"]
+
 _DENSITY = ReversibleDensity(io=240, offset=1)
 """Macenko's; the offset is taken away again, so that a neutral draw changes nothing."""
 

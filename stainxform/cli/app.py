@@ -20,6 +20,8 @@ from stainxform.cli.slides.tiles import tiles
 from stainxform.cli.text import complain
 from stainxform.errors import StainXformError
 
+__all__ = ["app"]
+
 
 class _Commands(TyperGroup):
     """Turns expected errors into one line on stderr."""

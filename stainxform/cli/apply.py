@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from stainxform.io.modelfile import ModelState
     from stainxform.io.outputs import Job
 
+__all__ = ["Format", "OnBlank", "apply"]
+
 _SHOWN = 10
 """Existing outputs that are named one by one."""
 

@@ -24,6 +24,8 @@ from stainxform.io.modelfile import ModelState
 from stainxform.io.outputs import Job, plan, reason
 from stainxform.normalizers.base import Normalizer
 
+__all__ = ["MAX_WORKERS", "FileOutcome", "normalize_file", "normalize_files", "plan_images"]
+
 MAX_WORKERS = 16
 """Processes started unless told otherwise: each holds its own copy of the libraries and the model."""
 

@@ -14,6 +14,8 @@ from typer.core import TyperCommand
 from stainxform.cli import text
 from stainxform.errors import ParameterError
 
+__all__ = ["SeveralValues", "evaluate"]
+
 _SEVERAL = ("--centers", "--masks", "--model", "-m")
 
 

@@ -19,6 +19,8 @@ from stainxform.errors import ParameterError
 if TYPE_CHECKING:
     from stainxform.normalizers.base import Normalizer
 
+__all__ = ["QC", "fit"]
+
 _SUFFIX = ".safetensors"
 
 

@@ -12,6 +12,8 @@ import typer
 
 from stainxform.cli import text
 
+__all__ = ["info", "methods"]
+
 _PACKAGES = ("numpy", "torch", "monai", "albumentations", "torchvision", "onnx")
 
 

@@ -12,6 +12,8 @@ import typer
 from stainxform.cli import text
 from stainxform.errors import ParameterError
 
+__all__ = ["qc"]
+
 
 def qc(
     images: Annotated[

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+__all__ = ["complain", "err", "out", "plain_warnings", "printable", "progress", "say", "show_facts", "table"]
+
 
 _ARGUMENT = re.compile(r"\b(force|resume|device|reader)=(?:True\b|'([\w:]+)')")
 """Arguments that errors of the library advise, and that are options of the commands that may end with them."""

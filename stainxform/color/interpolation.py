@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol
 
 from stainxform.color import Planes, as_index, namespace
 
+__all__ = ["Interpolation", "Nodes", "blend", "corners", "edges", "locate", "multilinear", "tetrahedral", "tetrahedron"]
+
 Interpolation = Literal["tetrahedral", "trilinear"]
 
 

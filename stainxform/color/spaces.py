@@ -17,6 +17,29 @@ import numpy as np
 
 from stainxform._optional import is_tensor
 
+__all__ = [
+    "D65",
+    "GRAY_WEIGHTS",
+    "RGB_FROM_XYZ",
+    "STAINTOOLS_DENSITY",
+    "STAINTOOLS_LIGHTEST",
+    "XYZ_FROM_RGB",
+    "BackgroundDensity",
+    "CIELab",
+    "ColorSpace",
+    "LAlphaBeta",
+    "LogDensity",
+    "LogarithmicSpace",
+    "OpticalDensity",
+    "Planes",
+    "as_index",
+    "constant",
+    "gray",
+    "mix",
+    "namespace",
+    "stack",
+]
+
 Planes = Any
 """Float array or tensor ``(3, ...)``."""
 

@@ -36,6 +36,8 @@ from stainxform.evaluate.structure import luminance_ssim
 from stainxform.io.sources import Tiles
 from stainxform.stains.features import FEATURE_NAMES, TileColors
 
+__all__ = ["PAIRED", "STAINS", "Group", "Normalize", "evaluate_centers", "normalize_function"]
+
 STAINS = ("hematoxylin", "eosin")
 PAIRED = {"psnr": psnr, "ssim": ssim, "ciede2000": ciede2000}
 

@@ -12,6 +12,8 @@ from stainxform.image.layout import Image
 from stainxform.io.settings import plain
 from stainxform.stains.features import TileColors
 
+__all__ = ["frechet_distance", "lab_wasserstein", "mean_stain_matrix", "stain_angle", "wasserstein_of_tiles"]
+
 
 def lab_wasserstein(tiles: Iterable[Image], target: Iterable[Image]) -> tuple[float, float, float]:
     """Wasserstein-1 distance of L*, a* and b* between the tissue of two sets of tiles.

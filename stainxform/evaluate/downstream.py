@@ -8,6 +8,8 @@ import numpy as np
 
 from stainxform.errors import ParameterError
 
+__all__ = ["auc", "dice", "f1", "iou"]
+
 
 def auc(truth: Any, scores: Any) -> float:
     """Area under the ROC curve: the chance that a positive scores above a negative, ties count half.

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from stainxform.evaluate.intervals import Interval
 from stainxform.evaluate.result import ColorGap, MethodResult
 
+__all__ = ["compare", "findings_of", "percent", "warnings_of"]
+
 
 def percent(share: float) -> str:
     """``0.031`` -> ``3.1 %``."""

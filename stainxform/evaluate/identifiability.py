@@ -13,6 +13,8 @@ from stainxform._optional import require
 from stainxform.errors import ParameterError
 from stainxform.evaluate.intervals import Interval, bootstrap_interval
 
+__all__ = ["MAX_FOLDS", "Identifiability", "center_identifiability"]
+
 MAX_FOLDS = 5
 
 

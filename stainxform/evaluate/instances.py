@@ -9,6 +9,8 @@ import numpy as np
 
 from stainxform.errors import ParameterError
 
+__all__ = ["PanopticQuality", "aji", "panoptic_quality"]
+
 
 @dataclass(frozen=True)
 class PanopticQuality:

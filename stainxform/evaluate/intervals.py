@@ -10,6 +10,8 @@ import numpy as np
 
 from stainxform.errors import ParameterError, StainXformError
 
+__all__ = ["MAX_UNDEFINED", "Interval", "bootstrap_interval", "statistic_of"]
+
 MAX_UNDEFINED = 0.05
 """More resamples than this, as a fraction, without a value of the statistic are too many for an interval."""
 

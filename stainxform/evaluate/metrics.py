@@ -8,6 +8,8 @@ import numpy as np
 
 from stainxform.errors import InvalidImageError
 
+__all__ = ["SSIM_WINDOW", "check_pair", "ciede2000", "gray_ssim", "psnr", "ssim"]
+
 SSIM_WINDOW = 11
 """Side of the Gaussian window of SSIM, in pixels; smaller images have no SSIM."""
 

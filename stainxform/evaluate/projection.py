@@ -9,6 +9,8 @@ import numpy as np
 from stainxform._optional import require
 from stainxform.errors import ParameterError
 
+__all__ = ["PROJECTIONS", "check_projection", "fit_projection"]
+
 PROJECTIONS = ("pca", "umap")
 
 

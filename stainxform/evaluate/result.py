@@ -10,6 +10,8 @@ from typing import Any
 from stainxform.evaluate.identifiability import Identifiability
 from stainxform.evaluate.intervals import Interval
 
+__all__ = ["RAW", "CenterSummary", "ColorGap", "Evaluation", "MethodResult", "StructureKept", "Tile"]
+
 RAW = "no normalization"
 """Name of the first entry of ``Evaluation.methods``: the images as they are."""
 

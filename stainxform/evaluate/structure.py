@@ -7,6 +7,8 @@ import numpy as np
 from stainxform.color import GRAY_WEIGHTS
 from stainxform.evaluate.metrics import check_pair, gray_ssim
 
+__all__ = ["luminance_ssim"]
+
 
 def luminance_ssim(image: np.ndarray, source: np.ndarray) -> float:
     """SSIM of the luma of a normalized image to that of its *source*: structure kept.

@@ -10,6 +10,8 @@ from stainxform._optional import is_tensor
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
 from stainxform.image.layout import Image, each_image
 
+__all__ = ["OnBlank", "check_on_blank", "each_unless_blank"]
+
 OnBlank = Literal["keep", "warn", "raise"]
 
 

@@ -8,6 +8,17 @@ from stainxform.color import Planes
 from stainxform.image.histogram import ColorHistogram, weighted_percentile
 from stainxform.image.layout import Image, ValueRange, check_image
 
+__all__ = [
+    "DEFAULT_BACKGROUND",
+    "MIN_WHITE_PIXELS",
+    "WHITE",
+    "background_intensity",
+    "background_of",
+    "white_fraction",
+    "white_levels",
+    "white_planes",
+]
+
 WHITE = 220
 """A pixel is white if every channel is above this level (Ramakrishnan et al. 2019, published code)."""
 

@@ -15,6 +15,8 @@ from stainxform._native import kernels, native
 from stainxform.color import CIELab, ColorSpace
 from stainxform.image.layout import Image, ImageSpec, as_numpy, check_image
 
+__all__ = ["ON_GRID", "ColorHistogram", "PixelHistogram", "level_tables", "weighted_moments", "weighted_percentile"]
+
 ON_GRID = 1e-3
 """Floats this close to an 8-bit level, in levels, are that level: they were 8-bit once."""
 

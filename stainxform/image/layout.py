@@ -18,6 +18,24 @@ from stainxform._optional import is_tensor
 from stainxform.color import Planes
 from stainxform.errors import InvalidImageError, ParameterError
 
+__all__ = [
+    "BLOCK_PIXELS",
+    "Image",
+    "ImageSpec",
+    "ValueRange",
+    "as_numpy",
+    "blocks",
+    "check_image",
+    "check_range",
+    "each_image",
+    "like",
+    "map_pixels",
+    "read_planes",
+    "rewrap",
+    "working_dtype",
+    "write_planes",
+]
+
 Image = Any
 """numpy array or torch tensor."""
 

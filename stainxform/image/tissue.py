@@ -11,6 +11,17 @@ from stainxform.color import Planes, namespace
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.layout import Image, ValueRange, as_numpy, check_image, read_planes
 
+__all__ = [
+    "BLACK_OD",
+    "MIN_TISSUE",
+    "MIN_TISSUE_PIXELS",
+    "TISSUE_OD",
+    "is_blank",
+    "tissue_fraction",
+    "tissue_mask",
+    "tissue_planes",
+]
+
 TISSUE_OD = 0.15
 """A tissue pixel absorbs at least this much (natural-log optical density) in its most absorbing channel: Macenko's
 beta, but asked of one channel, so that pale eosin counts."""

@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
+__all__ = ["atomic_write"]
+
 
 def atomic_write(path: str | Path, data: bytes) -> None:
     """Write under a temporary name in the same folder, flush to disk, rename: never half a file under its name."""

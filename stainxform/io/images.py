@@ -11,6 +11,8 @@ import numpy as np
 from stainxform.errors import InvalidImageError, ParameterError
 from stainxform.io.atomic import atomic_write
 
+__all__ = ["SUFFIXES", "encode_image", "image_files", "read_image", "write_image"]
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """File types read from folders, lower case."""
 

@@ -11,6 +11,8 @@ from stainxform.errors import ParameterError, StainXformError
 from stainxform.io.images import SUFFIXES
 from stainxform.io.sources import files_of
 
+__all__ = ["Job", "plan", "reason"]
+
 
 @dataclass(frozen=True)
 class Job:

@@ -14,6 +14,8 @@ import numpy as np
 
 from stainxform.errors import ParameterError
 
+__all__ = ["Settings", "for_json", "make_plain", "plain"]
+
 
 def plain(value: Any) -> Any:
     """A numpy scalar as a Python number; those in dictionaries, lists and tuples, too. All else comes back as it is."""

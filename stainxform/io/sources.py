@@ -18,6 +18,8 @@ from stainxform.image.histogram import ColorHistogram
 from stainxform.image.layout import Image, ValueRange, as_numpy, check_image
 from stainxform.io.images import SUFFIXES, image_files, read_image
 
+__all__ = ["CACHE_BYTES", "Tiles", "as_tiles", "files_of", "histograms_of", "iterate", "to_uint8"]
+
 CACHE_BYTES = 1 << 30
 """Decoded tiles kept in memory, and as much again of counted colors; what lies beyond is made again when asked for."""
 

@@ -11,6 +11,8 @@ import numpy as np
 from stainxform.errors import NotEnoughTissueError
 from stainxform.io.sources import Tiles
 
+__all__ = ["digest_of", "hold_out", "random_crop", "smallest_side", "some_of", "turn", "unit_planes", "window"]
+
 
 def unit_planes(tile: np.ndarray) -> np.ndarray:
     """A uint8 tile ``(H, W, 3)`` as float32 planes ``(3, H, W)`` in [0, 1]."""

@@ -26,6 +26,8 @@ from stainxform.io.atomic import atomic_write
 from stainxform.io.settings import for_json
 from stainxform.learning.settings import TrainingSettings
 
+__all__ = ["CHECKPOINT", "LOG", "Task", "autocast", "train"]
+
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.csv"
 

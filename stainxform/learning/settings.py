@@ -10,6 +10,8 @@ from typing import ClassVar
 from stainxform.errors import ParameterError
 from stainxform.io.settings import Settings
 
+__all__ = ["DECAYS", "TrainingSettings"]
+
 DECAYS = ("cosine", "constant", "linear")
 
 

@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+__all__ = ["Net", "with_fixed_statistics"]
+
 Net = TypeVar("Net", bound=nn.Module)
 
 

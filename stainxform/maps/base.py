@@ -21,6 +21,8 @@ from stainxform.color import Planes
 from stainxform.errors import ParameterError
 from stainxform.image.layout import Image, ImageSpec, ValueRange, check_image, each_image, map_pixels
 
+__all__ = ["ColorMap", "IdentityMap", "ImageMap", "TileMap"]
+
 
 class ImageMap(ABC):
     """A function from image to image whose parameters are fixed: the same map may serve every tile of a slide.

@@ -13,6 +13,8 @@ from stainxform.errors import ModelFileError, ParameterError
 from stainxform.io.atomic import atomic_write
 from stainxform.maps.lut3d import MAX_NODES, UNIT, Domain, Lut3DMap
 
+__all__ = ["read_cube", "write_cube"]
+
 _MAX_BYTES = 1 << 30
 _LONGEST_TITLE = 240
 

@@ -21,6 +21,20 @@ from stainxform.image.histogram import ColorHistogram, weighted_percentile
 from stainxform.io.sources import iterate
 from stainxform.maps.base import ColorMap, ImageMap
 
+__all__ = [
+    "MAX_NODES",
+    "OVERSHOOT",
+    "RANDOM_COLORS",
+    "UNIT",
+    "BakeError",
+    "Domain",
+    "HasMapForTiles",
+    "Lut3DMap",
+    "bake",
+    "bake_center",
+    "bake_error",
+]
+
 Domain = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Colors of the first and of the last node."""
 

@@ -27,6 +27,8 @@ from stainxform.color import (
 from stainxform.maps.base import ColorMap
 from stainxform.stains.separation import NonnegativeLasso, Separation
 
+__all__ = ["ChannelAffineMap", "CurveMap", "NonnegativeStainMap", "PointwiseNetMap", "StainMatrixMap"]
+
 
 @dataclass(frozen=True, eq=False)
 class StainMatrixMap(ColorMap):

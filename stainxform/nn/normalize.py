@@ -18,6 +18,8 @@ from stainxform.nn.traced import MapColors, traced
 from stainxform.normalizers.base import Normalizer
 from stainxform.normalizers.models import resolve_model
 
+__all__ = ["Normalize", "OnUnitImages", "Tissue"]
+
 
 class Normalize(nn.Module):
     """Make images look like they came from the center that a model was fitted on.

@@ -16,6 +16,8 @@ from stainxform.io.modelfile import pack, unpack
 from stainxform.maps import ColorMap
 from stainxform.normalizers.base import Normalizer
 
+__all__ = ["Estimated", "normalize", "normalize_backward"]
+
 
 class Estimated(nn.Module):
     """A normalizer that estimates from every image, by the operator.

@@ -15,6 +15,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from stainxform.maps import ColorMap
 
+__all__ = ["MapColors", "traced"]
+
 _aten = torch.ops.aten
 
 

@@ -23,6 +23,8 @@ from stainxform.io.settings import make_plain, plain
 from stainxform.io.sources import histograms_of
 from stainxform.maps import ColorMap, ImageMap
 
+__all__ = ["CenterInfo", "Normalizer", "PointwiseNormalizer", "array_of", "fitted"]
+
 
 @dataclass(frozen=True)
 class CenterInfo:

@@ -17,6 +17,8 @@ from stainxform.quality.measures import TileMeasures
 from stainxform.quality.screen import check_qc, screen
 from stainxform.slides.sampling import SlideTiles
 
+__all__ = ["fit_center"]
+
 
 def fit_center(
     images: Any = None,

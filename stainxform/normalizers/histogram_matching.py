@@ -18,6 +18,8 @@ from stainxform.io.settings import Settings
 from stainxform.maps import CurveMap
 from stainxform.normalizers.base import PointwiseNormalizer, fitted
 
+__all__ = ["LEVELS", "HistogramMatching", "cumulative_histogram"]
+
 LEVELS = np.arange(256) / 255.0
 """Values of the 256 bins."""
 

@@ -19,6 +19,8 @@ from stainxform.normalizers.base import PointwiseNormalizer, fitted
 from stainxform.stains.classifier import SPACE, StainClassifier, bundled_classifier
 from stainxform.stains.khan import LIMIT, KhanEstimator, shift, transmittance, with_residual
 
+__all__ = ["Khan", "MonotoneSpline", "StainSplineMap", "concentration"]
+
 _ANCHOR = 1000 / 255
 """Transmittance from which a stain is left alone. Where the other stain is overrated, it exceeds 1."""
 

@@ -15,6 +15,8 @@ from stainxform.stains.macenko import MacenkoEstimator
 from stainxform.stains.references import REFERENCES
 from stainxform.stains.separation import LeastSquares
 
+__all__ = ["REFERENCE_MAX_CONCENTRATIONS", "REFERENCE_STAIN_MATRIX", "Macenko"]
+
 REFERENCE_STAIN_MATRIX = np.array(REFERENCES["macenko"].densities).T
 """HERef of the original MATLAB toolbox; columns hematoxylin, eosin."""
 

@@ -19,6 +19,8 @@ from stainxform.image.tissue import is_blank
 from stainxform.io.sources import iterate
 from stainxform.normalizers.base import CenterInfo, Normalizer
 
+__all__ = ["NetworkNormalizer", "load_weights", "tissue_sample"]
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NetworkNormalizer(Normalizer):

@@ -17,6 +17,8 @@ from stainxform.normalizers.base import PointwiseNormalizer, fitted
 from stainxform.stains.ramakrishnan import RamakrishnanEstimator, SlideStains, density_below
 from stainxform.stains.separation import LeastSquares
 
+__all__ = ["Ramakrishnan"]
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Ramakrishnan(PointwiseNormalizer):

@@ -14,6 +14,8 @@ from stainxform.errors import ParameterError
 if TYPE_CHECKING:
     from stainxform.normalizers.base import Normalizer
 
+__all__ = ["METHODS", "Method", "normalizer_class", "register", "registered"]
+
 
 @dataclass(frozen=True)
 class Method:

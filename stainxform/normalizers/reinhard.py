@@ -15,6 +15,8 @@ from stainxform.io.settings import Settings
 from stainxform.maps import ChannelAffineMap
 from stainxform.normalizers.base import PointwiseNormalizer, fitted
 
+__all__ = ["SPACES", "ChannelSettings", "ChannelStatistics", "Reinhard"]
+
 SPACES: dict[str, ColorSpace] = {"cielab": CIELab(), "ruderman": LAlphaBeta()}
 
 _FLAT = 1e-6

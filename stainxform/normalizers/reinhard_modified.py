@@ -13,6 +13,8 @@ from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ChannelAffineMap
 from stainxform.normalizers.reinhard import SPACES, ChannelStatistics
 
+__all__ = ["MIN_STRETCH", "ReinhardModified"]
+
 MIN_STRETCH = 0.05
 """Contrast that an image gains which has no less of it than the target."""
 

@@ -15,6 +15,8 @@ from stainxform.maps import NonnegativeStainMap
 from stainxform.normalizers.base import PointwiseNormalizer, fitted
 from stainxform.stains.vahadane import VahadaneEstimator
 
+__all__ = ["Vahadane"]
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Vahadane(PointwiseNormalizer):

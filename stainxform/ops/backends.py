@@ -14,6 +14,8 @@ import torch
 from stainxform.errors import StainXformWarning
 from stainxform.ops import native_kernels, reference
 
+__all__ = ["gradient_kernels", "kernels"]
+
 
 def kernels(device: torch.device) -> ModuleType:
     """Triton's on CUDA where Triton works, compiled ones on a CPU, the reference everywhere else."""

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from stainxform.color.interpolation import blend, corners, edges, locate, multilinear, tetrahedral, tetrahedron
 
+__all__ = ["lookup_gray", "lookup_gray_backward", "lut3d", "lut3d_backward", "lut4d", "lut4d_backward", "working_dtype"]
+
 
 def working_dtype(dtype: torch.dtype) -> torch.dtype:
     """float64 for float64, float32 for all others."""

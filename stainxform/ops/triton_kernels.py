@@ -23,6 +23,24 @@ from torch import Tensor
 
 from stainxform.ops.reference import working_dtype
 
+__all__ = [
+    "GRAY_COPIES",
+    "OPTIONS",
+    "constants",
+    "gray_lookup",
+    "gray_lookup_backward",
+    "lookup_gray",
+    "lookup_gray_backward",
+    "lut3d",
+    "lut3d_backward",
+    "lut4d",
+    "lut4d_backward",
+    "multilinear",
+    "multilinear_backward",
+    "tetrahedral",
+    "tetrahedral_backward",
+]
+
 OPTIONS = {"num_warps": 4, "enable_fp_fusion": True}
 """Of Triton's compiler. Products and sums are fused, where that is quicker: rounded once, not twice."""
 

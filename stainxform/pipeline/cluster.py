@@ -20,6 +20,8 @@ from stainxform.io.outputs import Job
 from stainxform.pipeline.process import Outcome, process
 from stainxform.pipeline.recipe import Recipe
 
+__all__ = ["CONNECT_SECONDS", "LOCAL", "run_on_cluster"]
+
 LOCAL = "local"
 CONNECT_SECONDS = 10
 

@@ -8,6 +8,8 @@ from stainxform.normalizers.base import Normalizer
 from stainxform.slides import Slide
 from stainxform.slides.sampling import SIDE, TILES, SlideTiles
 
+__all__ = ["MIN_SIDE", "slide_map"]
+
 MIN_SIDE = 32
 """Smaller tiles than this are not tried."""
 

@@ -14,6 +14,8 @@ from stainxform.io.modelfile import unpack
 from stainxform.normalizers.base import Normalizer
 from stainxform.normalizers.registry import registered
 
+__all__ = ["ModelFile", "resolve_device"]
+
 
 @dataclass(frozen=True)
 class ModelFile:

@@ -11,6 +11,8 @@ from typing import Any
 from stainxform.maps import ImageMap
 from stainxform.slides import Slide
 
+__all__ = ["JobContext", "OutputKind", "Progress"]
+
 Progress = Callable[[int, int], None]
 """Called with the pixels that are done, and how many there are."""
 

@@ -17,6 +17,8 @@ from stainxform.pipeline.recipe import Recipe
 from stainxform.slides import Slide, open_slide
 from stainxform.slides.files import digest, digest_of
 
+__all__ = ["Outcome", "process"]
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -12,6 +12,8 @@ from stainxform.pipeline.output import JobContext, OutputKind
 from stainxform.slides import PyramidOptions, write_slide
 from stainxform.slides.mapped import keeps_glass
 
+__all__ = ["STATISTICS_TILE", "SUFFIX_OF_LAYOUT", "Pyramid"]
+
 STATISTICS_TILE = 512
 """Side of the tiles that are normalized by their own statistics, where that is asked for."""
 

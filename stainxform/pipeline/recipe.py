@@ -9,6 +9,8 @@ from stainxform.pipeline.model import ModelFile, resolve_device
 from stainxform.pipeline.output import OutputKind
 from stainxform.slides.readers.registry import check_reader
 
+__all__ = ["STATISTICS", "Recipe"]
+
 STATISTICS = ("slide", "tile")
 
 

@@ -13,6 +13,8 @@ from stainxform._version import __version__
 from stainxform.errors import StainXformError
 from stainxform.io.atomic import atomic_write
 
+__all__ = ["PACKAGES", "fingerprint_of", "path_of", "read", "versions", "write"]
+
 PACKAGES = ("numpy", "tifffile", "imagecodecs", "openslide-python", "cucim-cu12", "torch")
 """Packages whose versions are recorded, where they are installed."""
 

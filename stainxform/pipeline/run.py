@@ -18,6 +18,8 @@ from stainxform.pipeline.recipe import Recipe
 from stainxform.slides import SUFFIXES, PyramidOptions
 from stainxform.slides.files import first_of_series
 
+__all__ = ["JobProgress", "normalize_slides", "plan_slides", "run"]
+
 JobProgress = Callable[[Job, int, int], None]
 """Called with a job, the pixels of it that are done, and how many there are."""
 

@@ -28,6 +28,8 @@ from stainxform.slides.base import TILE_THREADS
 from stainxform.slides.mapped import read_mapped
 from stainxform.slides.sampling import TileLocations, check_sampling, find_tissue_tiles, resized
 
+__all__ = ["FORMATS", "TissueTiles", "mapped_tiles"]
+
 FORMATS = ("png", "jpg", "zarr")
 TABLE, PARTIAL = "tiles.csv", ".partial"
 

@@ -16,6 +16,19 @@ from stainxform.io.settings import make_plain
 from stainxform.io.sources import Tiles
 from stainxform.quality.measures import STAIN_NAMES, TileMeasures, share_above
 
+__all__ = [
+    "FAULTS",
+    "MAD_TO_SD",
+    "MIN_FOCUS_SPREAD",
+    "MIN_SPREAD",
+    "MIN_TILES",
+    "Limits",
+    "QualityReport",
+    "TileQuality",
+    "check_quality",
+    "judge",
+]
+
 FAULTS = ("blank", "black", "ink", "saturated", "blurred", "fold", "stain")
 """Names of the faults, in the order in which they are listed."""
 

@@ -12,6 +12,8 @@ from stainxform.image.histogram import ColorHistogram
 from stainxform.image.tissue import MIN_TISSUE, is_blank, tissue_fraction, tissue_mask, tissue_planes
 from stainxform.stains.features import stain_matrix, stain_maxima
 
+__all__ = ["BLACK_DENSITY", "INK_CHROMA", "INK_DENSITY", "SMOOTH", "STAIN_NAMES", "TileMeasures", "share_above"]
+
 FINE, MIDDLE, COARSE = 0.8, 1.6, 3.2
 """Standard deviations, in pixels, of the Gaussians between which the two bands of the focus measure lie."""
 

@@ -9,6 +9,8 @@ from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWa
 from stainxform.quality.control import Limits, judge
 from stainxform.quality.measures import TileMeasures
 
+__all__ = ["QC", "check_qc", "screen"]
+
 QC = ("warn", "drop", "off")
 
 

@@ -12,6 +12,8 @@ from stainxform.io.images import write_image
 from stainxform.io.sources import Tiles
 from stainxform.quality.control import QualityReport
 
+__all__ = ["COLUMNS", "MAX_TILES", "write_sheet"]
+
 MAX_TILES = 60
 """Tiles on a sheet; the first ones of more."""
 

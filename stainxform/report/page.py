@@ -21,6 +21,8 @@ from stainxform.io.atomic import atomic_write
 from stainxform.io.sources import Tiles
 from stainxform.report.scatter import legend_mark, limits_of, scatter
 
+__all__ = ["PICTURE_SIDE", "Panel", "picture", "report_html", "write_report"]
+
 PICTURE_SIDE = 320
 """Pictures are cut to so many pixels from the middle of a tile."""
 

@@ -7,6 +7,8 @@ from html import escape
 
 import numpy as np
 
+__all__ = ["COLORS", "SIDE", "color_of", "legend_mark", "limits_of", "scatter"]
+
 SIDE = 320
 """Of the drawing, in CSS pixels."""
 

@@ -6,6 +6,8 @@ import numpy as np
 
 from stainxform.samples.fields import Floats, distance_to, ramp, rotate, scatter, smooth_noise, threshold, window_around
 
+__all__ = ["epithelium_of", "fiber_coordinates", "holes", "strands_of"]
+
 
 def fiber_coordinates(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Floats, Floats]:
     """Coordinates across and along wavy collagen fibers, in pixels from 0."""

@@ -10,6 +10,8 @@ import numpy as np
 
 from stainxform.errors import ParameterError
 
+__all__ = ["Seed", "Size", "count_of", "generator_of", "height_width"]
+
 Seed = int | Sequence[int]
 Size = int | tuple[int, int]
 

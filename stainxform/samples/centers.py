@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from stainxform.errors import ParameterError
 
+__all__ = ["CENTERS", "Center", "center_of"]
+
 
 @dataclass(frozen=True, eq=False)
 class Center:

@@ -14,6 +14,8 @@ from stainxform.samples.fields import consecutive
 from stainxform.samples.nuclei import draw_nuclei, grow_cells, red_cells
 from stainxform.samples.stains import stain
 
+__all__ = ["Tissue", "tissue"]
+
 
 @dataclass(frozen=True, eq=False)
 class Tissue:

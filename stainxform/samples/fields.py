@@ -7,6 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "MARGIN",
+    "Floats",
+    "consecutive",
+    "distance_to",
+    "magnify",
+    "pixels_of",
+    "ramp",
+    "rotate",
+    "scatter",
+    "smooth_noise",
+    "threshold",
+    "uphill",
+    "window_around",
+]
+
 Floats = NDArray[np.float32]
 
 MARGIN = 32

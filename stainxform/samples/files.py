@@ -9,6 +9,8 @@ from stainxform.samples.centers import Center, center_of
 from stainxform.samples.drawing import tissue
 from stainxform.samples.rendering import noise_seed, render
 
+__all__ = ["write_center"]
+
 
 def write_center(
     folder: str | Path, center: Center | str, n: int = 8, size: Size = 256, seed: int = 0, **options: float

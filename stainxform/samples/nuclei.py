@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from stainxform.samples.fields import Floats, pixels_of, ramp, rotate, scatter, smooth_noise, uphill, window_around
 
+__all__ = ["CELL_REACH", "Cells", "Nuclei", "draw_nuclei", "grow_cells", "red_cells"]
+
 CELL_REACH = 2.4
 """Cytoplasm ends this many nuclear radii from the center of its nucleus."""
 

@@ -12,6 +12,8 @@ from stainxform.samples.arguments import Seed, Size, count_of, generator_of, hei
 from stainxform.samples.centers import Center, center_of
 from stainxform.samples.drawing import Tissue, tissue
 
+__all__ = ["noise_seed", "pair", "render"]
+
 
 def render(tissue: Tissue, center: Center | str, *, seed: Seed = 0, noise: bool = True) -> NDArray[np.uint8]:
     """Show tissue as one center would have stained and scanned it.

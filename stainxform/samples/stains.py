@@ -7,6 +7,8 @@ import numpy as np
 from stainxform.samples.fields import Floats, ramp, smooth_noise
 from stainxform.samples.nuclei import Cells, Nuclei
 
+__all__ = ["stain"]
+
 
 def stain(
     rng: np.random.Generator,

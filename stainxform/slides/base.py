@@ -19,6 +19,8 @@ from stainxform.errors import ParameterError, SlideError
 from stainxform.maps.tiling import Box
 from stainxform.slides.grid import TileGrid
 
+__all__ = ["THREADS", "TILE_THREADS", "Level", "Slide", "TileBatch", "batch_of"]
+
 THREADS = 2
 """Threads of one iterator of tiles, unless it is told."""
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+__all__ = ["CHUNK", "DICOM_HEAD", "SUFFIXES", "digest", "digest_of", "first_of_series", "parts", "series"]
+
 SUFFIXES = (
     ".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".czi", ".dcm",
 )  # fmt: skip

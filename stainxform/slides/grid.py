@@ -8,6 +8,8 @@ import numpy as np
 
 from stainxform.errors import ParameterError
 
+__all__ = ["TileGrid"]
+
 
 @dataclass(frozen=True)
 class TileGrid:

@@ -14,6 +14,8 @@ from stainxform.slides.base import Slide
 from stainxform.slides.grid import TileGrid
 from stainxform.slides.tissue import tissue_of
 
+__all__ = ["BACKGROUNDS", "MappedSlide", "keeps_glass", "read_mapped"]
+
 BACKGROUNDS = ("normalize", "keep")
 """What becomes of tiles without tissue."""
 

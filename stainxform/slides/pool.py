@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from stainxform.slides.base import Slide
 from stainxform.slides.readers.registry import open_slide
 
+__all__ = ["OPEN_SLIDES", "WholeSlide"]
+
 OPEN_SLIDES = 32
 """Slides that a process holds open for its :class:`WholeSlide` objects; the one used longest ago is closed."""
 

@@ -18,6 +18,8 @@ from stainxform.slides.files import SUFFIXES, first_of_series
 from stainxform.slides.pool import WholeSlide
 from stainxform.slides.tissue import tissue_of
 
+__all__ = ["TOLERANCE", "SlideTiles", "TileLocations", "check_sampling", "find_tissue_tiles", "resized"]
+
 TILES, SIDE = 64, 512
 """Tiles that are drawn from a slide, and their side in pixels, unless told."""
 

@@ -15,6 +15,8 @@ from stainxform.io.atomic import atomic_write
 from stainxform.slides.base import Slide
 from stainxform.slides.grid import TileGrid
 
+__all__ = ["MASK_SIDE", "TISSUE_BYTES", "TissueGrid", "TissueMask", "likely_tissue", "tissue_of"]
+
 MASK_SIDE = 2048
 """A mask has no more pixels than this along a side."""
 

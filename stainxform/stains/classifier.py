@@ -19,6 +19,8 @@ from stainxform.errors import ModelFileError, ParameterError
 from stainxform.image.histogram import ColorHistogram
 from stainxform.io.modelfile import ModelState, read_model, write_model
 
+__all__ = ["BUNDLED", "SPACE", "StainClassifier", "bundled_classifier"]
+
 HEMATOXYLIN, EOSIN, BACKGROUND = range(3)
 """The classes. In label images anything else is unlabeled."""
 

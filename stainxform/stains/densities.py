@@ -17,6 +17,8 @@ from stainxform.color import LogarithmicSpace
 from stainxform.image.histogram import ColorHistogram, level_tables, weighted_percentile
 from stainxform.stains.separation import LeastSquares, NonnegativeLasso
 
+__all__ = ["Densities"]
+
 
 @dataclass(frozen=True, eq=False)
 class Densities:

@@ -12,6 +12,8 @@ from stainxform.stains.macenko import MacenkoEstimator
 from stainxform.stains.ramakrishnan import RamakrishnanEstimator
 from stainxform.stains.vahadane import VahadaneEstimator
 
+__all__ = ["ESTIMATORS", "estimate", "estimator_of", "register_estimator"]
+
 ESTIMATORS: dict[str, type[StainEstimator]] = {
     kind.name: kind for kind in (KhanEstimator, MacenkoEstimator, RamakrishnanEstimator, VahadaneEstimator)
 }

@@ -12,6 +12,8 @@ import numpy as np
 from stainxform.image.histogram import ColorHistogram
 from stainxform.io.settings import Settings
 
+__all__ = ["StainEstimator", "Stains"]
+
 
 class Stains(NamedTuple):
     """The stains of an image, a slide or a center.

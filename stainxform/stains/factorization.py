@@ -10,6 +10,8 @@ from stainxform.image.tissue import MIN_TISSUE_PIXELS
 from stainxform.stains.references import match_stains, reference_stains, stain_angles
 from stainxform.stains.separation import COLLINEAR, lasso_pair
 
+__all__ = ["MAX_STEPS", "MIN_ATOM_ANGLE", "MIN_SHARE", "TOLERANCE", "sparse_stain_matrix"]
+
 MIN_ATOM_ANGLE = 3.0
 """Two atoms closer than this, in degrees, are one stain: camera noise of one level spreads a single stain over 1 to 2
 degrees; real H&E tiles, of more than ten scanners, show 4.8 or more at a penalty of 0.1, and more at a smaller one."""

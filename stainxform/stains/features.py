@@ -17,6 +17,18 @@ from stainxform.stains.macenko import macenko_stain_matrix
 from stainxform.stains.references import REFERENCES
 from stainxform.stains.separation import LeastSquares
 
+__all__ = [
+    "FEATURE_NAMES",
+    "LAB_NAMES",
+    "QUANTILES",
+    "STAIN_NAMES",
+    "TileColors",
+    "color_features",
+    "stain_matrix",
+    "stain_maxima",
+    "tissue_colors",
+]
+
 QUANTILES = (5, 25, 50, 75, 95)
 """Percentiles of each CIELAB channel among the features."""
 

@@ -19,6 +19,18 @@ from stainxform.stains.classifier import BACKGROUND, EOSIN, HEMATOXYLIN, SPACE, 
 from stainxform.stains.estimator import StainEstimator
 from stainxform.stains.macenko import MIN_STAIN_ANGLE
 
+__all__ = [
+    "GLASS",
+    "LIMIT",
+    "PERCENTILES",
+    "STAINS",
+    "KhanEstimator",
+    "KhanStains",
+    "shift",
+    "transmittance",
+    "with_residual",
+]
+
 STAINS = {HEMATOXYLIN: "hematoxylin", EOSIN: "eosin"}
 GLASS = ("measured", "white")
 PERCENTILES = (5.0, 50.0, 95.0)

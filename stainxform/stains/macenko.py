@@ -19,6 +19,17 @@ from stainxform.stains.densities import Densities
 from stainxform.stains.estimator import StainEstimator, Stains
 from stainxform.stains.separation import LeastSquares, NonnegativeLasso
 
+__all__ = [
+    "COMBINATIONS",
+    "DEFINITIONS",
+    "MIN_STAIN_ANGLE",
+    "MacenkoDefinition",
+    "MacenkoEstimator",
+    "all_present",
+    "macenko_stain_matrix",
+    "robust_maxima",
+]
+
 MIN_STAIN_ANGLE = 5.0
 """Two stain vectors closer than this, in degrees, cannot be distinguished: camera noise of one level spreads a single
 stain over 2 to 3 degrees; real H&E tiles, of five scanners and six laboratories, show 9 or more."""

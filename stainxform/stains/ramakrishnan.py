@@ -20,6 +20,8 @@ from stainxform.stains.factorization import sparse_stain_matrix
 from stainxform.stains.macenko import all_present
 from stainxform.stains.separation import LeastSquares
 
+__all__ = ["RamakrishnanEstimator", "SlideStains", "Spread", "density_below", "positive_percentiles"]
+
 
 class SlideStains(NamedTuple):
     """What is known of a slide.

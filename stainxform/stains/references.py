@@ -9,6 +9,18 @@ import numpy as np
 
 from stainxform.errors import ParameterError
 
+__all__ = [
+    "LANDINI",
+    "REFERENCES",
+    "RUIFROK",
+    "ReferenceStains",
+    "complement_stains",
+    "match_stains",
+    "reference_stains",
+    "stain_angles",
+    "stain_matrix_of",
+]
+
 RUIFROK = "Ruifrok and Johnston, Anal. Quant. Cytol. Histol. 23(4), 2001; digits as in scikit-image"
 LANDINI = "G. Landini, Colour Deconvolution (ImageJ plugin); digits as in scikit-image"
 

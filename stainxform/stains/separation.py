@@ -16,6 +16,8 @@ from stainxform._native import kernels, native
 from stainxform._optional import is_tensor
 from stainxform.color import Planes, mix, namespace, stack
 
+__all__ = ["COLLINEAR", "LeastSquares", "NonnegativeLasso", "Separation", "inverse_determinant", "lasso_pair"]
+
 COLLINEAR = 1e-9
 """1 - cosine^2 of two stains counts as at least this (an angle of .002 degrees), so that nothing divides by zero."""
 

@@ -25,6 +25,8 @@ from stainxform.stains.estimate import estimator_of
 from stainxform.stains.references import match_stains, stain_matrix_of
 from stainxform.stains.separation import LeastSquares, NonnegativeLasso, Separation
 
+__all__ = ["DENSITY", "combine_stains", "estimate_stain_matrix", "separate_stains"]
+
 DENSITY = OpticalDensity(io=255, offset=0, darkest=1)
 """The optical density of the stain tools: that of white is 0, black counts as level 1, and the way back is exact."""
 

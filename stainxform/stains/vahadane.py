@@ -18,6 +18,8 @@ from stainxform.stains.factorization import sparse_stain_matrix
 from stainxform.stains.macenko import robust_maxima
 from stainxform.stains.separation import NonnegativeLasso
 
+__all__ = ["DEFINITIONS", "VahadaneDefinition", "VahadaneEstimator"]
+
 
 @dataclass(frozen=True)
 class VahadaneDefinition:

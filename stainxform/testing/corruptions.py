@@ -10,6 +10,18 @@ import numpy as np
 from stainxform.color import STAINTOOLS_DENSITY
 from stainxform.samples import pair
 
+__all__ = [
+    "PENS",
+    "SIDE",
+    "blurred",
+    "corrupted_tiles",
+    "folded",
+    "one_stain",
+    "overexposed",
+    "saturated",
+    "with_strokes",
+]
+
 PENS = {"green pen": (0, 160, 70), "blue pen": (20, 40, 200), "black pen": (12, 12, 14)}
 """Saturated marker colors."""
 

@@ -9,6 +9,19 @@ import numpy as np
 from stainxform.image.layout import as_numpy
 from stainxform.stains.references import reference_stains
 
+__all__ = [
+    "DTYPES",
+    "LAYOUTS",
+    "STAINS",
+    "Stored",
+    "blank_image",
+    "concentrations",
+    "he_image",
+    "in_range",
+    "memory_layouts",
+    "store",
+]
+
 STAINS = reference_stains("he")
 """Hematoxylin and eosin, float64 ``(3, 2)`` (Ruifrok and Johnston 2001)."""
 

@@ -22,6 +22,28 @@ from stainxform.image.layout import as_numpy
 from stainxform.testing.images import DTYPES, LAYOUTS, blank_image, in_range, memory_layouts
 from stainxform.testing.strategies import he_images
 
+__all__ = [
+    "LAWS",
+    "Case",
+    "Transform",
+    "TransformLaws",
+    "ValueRange",
+    "batch_equals_loop",
+    "blank_images_are_no_error",
+    "can_be_pickled",
+    "check_law",
+    "check_transform",
+    "input_is_never_written",
+    "is_deterministic",
+    "kind_is_kept",
+    "memory_does_not_matter",
+    "nan_is_refused",
+    "result_is_in_range",
+    "threads_may_share",
+    "tile_equals_whole",
+    "wrap",
+]
+
 Transform = Callable[[Any], Any]
 ValueRange = tuple[float, float]
 

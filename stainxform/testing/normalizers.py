@@ -27,6 +27,8 @@ from stainxform.samples import pair
 from stainxform.testing.images import DTYPES
 from stainxform.testing.laws import Case, TransformLaws
 
+__all__ = ["NormalizerTests", "Unreadable"]
+
 
 class Unreadable:
     """Stands for tiles that must not be read: a wrong setting is noticed before."""

@@ -17,6 +17,8 @@ from stainxform.slides.base import TILE_THREADS
 from stainxform.testing.images import he_image
 from stainxform.testing.slides import pyramid, write_slide
 
+__all__ = ["SHAPE", "SlideReaderTests"]
+
 SHAPE = (150, 203)
 """(height, width) of level 0 of the test slide."""
 

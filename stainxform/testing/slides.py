@@ -9,6 +9,8 @@ import numpy as np
 
 from stainxform._optional import require
 
+__all__ = ["KINDS", "Kind", "pyramid", "write_slide"]
+
 
 class Kind(NamedTuple):
     """How the tiles of a file are stored: options of tifffile, and (height, width) of a tile in pixels."""

@@ -18,6 +18,18 @@ from stainxform.testing.corruptions import PENS, blurred, folded, overexposed, s
 from stainxform.testing.images import DTYPES, LAYOUTS, STAINS, Stored, he_image, store
 from stainxform.testing.slides import pyramid, write_slide
 
+__all__ = [
+    "SmallSlide",
+    "color_maps",
+    "corrupted_images",
+    "he_images",
+    "odd_images",
+    "sides",
+    "slides",
+    "stain_matrices",
+    "stored_images",
+]
+
 _SEEDS = st.integers(0, 9999)
 
 

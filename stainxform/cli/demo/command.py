@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from stainxform.cli.demo.run import Score
 
+__all__ = ["demo"]
+
 
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.", metavar="DIR")] = Path(

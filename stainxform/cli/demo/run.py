@@ -18,6 +18,8 @@ from stainxform.errors import MissingDependencyError, ParameterError
 if TYPE_CHECKING:
     from stainxform.normalizers.base import Normalizer
 
+__all__ = ["METHODS", "RANDOMIZATION", "STEPS", "TEST_TILES", "Files", "Score", "run_demo"]
+
 METHODS = {"reinhard": "Reinhard", "macenko": "Macenko", "stainlut": "StainLUT"}
 """What is compared. The last one that can run makes the model file."""
 

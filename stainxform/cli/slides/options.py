@@ -8,6 +8,22 @@ from typing import Annotated
 
 import typer
 
+__all__ = [
+    "Device",
+    "Force",
+    "Inputs",
+    "Names",
+    "Output",
+    "Reader",
+    "Resources",
+    "Resume",
+    "Scheduler",
+    "Shard",
+    "Statistics",
+    "StatisticsOption",
+    "Workers",
+]
+
 
 class Statistics(StrEnum):
     """What a map is estimated from."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from stainxform.pipeline import Recipe
     from stainxform.pipeline.output import OutputKind
 
+__all__ = ["CLUSTER_THREADS", "recipe_of", "run_and_show"]
+
 CLUSTER_THREADS = 2
 """Threads for a slide on a cluster, whose machines we do not know."""
 

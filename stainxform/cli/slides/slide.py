@@ -14,6 +14,8 @@ from stainxform.cli.slides.run import recipe_of, run_and_show
 if TYPE_CHECKING:
     from stainxform.pipeline.output import OutputKind
 
+__all__ = ["Background", "Layout", "Subsampling", "TileSet", "slide"]
+
 
 class Layout(StrEnum):
     """How levels are stored."""

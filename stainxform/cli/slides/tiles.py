@@ -11,6 +11,8 @@ import typer
 from stainxform.cli.slides import options
 from stainxform.cli.slides.run import recipe_of, run_and_show
 
+__all__ = ["TileFormat", "tiles"]
+
 
 class TileFormat(StrEnum):
     """File type of tiles."""

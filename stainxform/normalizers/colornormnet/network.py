@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+__all__ = ["DILATIONS", "FILTERS", "ColorNormNetwork", "DenseBlock"]
+
 FILTERS = 3
 """In every convolution (paper)."""
 

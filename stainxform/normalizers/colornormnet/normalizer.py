@@ -24,6 +24,8 @@ from stainxform.normalizers.colornormnet.settings import ColorNormNetSettings
 from stainxform.normalizers.colornormnet.training import tissue_offsets, train_colornormnet
 from stainxform.normalizers.network import NetworkNormalizer, load_weights
 
+__all__ = ["WINDOW", "ColorNormNet"]
+
 WINDOW = 1024
 """Larger images are looked at in squares of this side, in pixels: feature maps are as large as the image."""
 

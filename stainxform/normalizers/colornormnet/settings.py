@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from stainxform.errors import ParameterError
 from stainxform.learning.settings import TrainingSettings
 
+__all__ = ["MIN_CROP", "ColorNormNetSettings"]
+
 MIN_CROP = 16
 """Smaller crops, in pixels, hold no neighborhood to learn from."""
 

@@ -18,6 +18,8 @@ from stainxform.learning.loop import train
 from stainxform.normalizers.colornormnet.network import ColorNormNetwork
 from stainxform.normalizers.colornormnet.settings import MIN_CROP, ColorNormNetSettings
 
+__all__ = ["MAX_HELD_OUT", "VALIDATION_SIDE", "ColorNormNetTask", "offset_loss", "tissue_offsets", "train_colornormnet"]
+
 MAX_HELD_OUT = 32
 """Tiles that validation looks at, however many are held out."""
 

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from stainxform.normalizers.staingan.network import MIN_SIDE, STRIDE, Generator
 
+__all__ = ["Translate"]
+
 
 class Translate(nn.Module):
     """A generator on unit images, reflected at the far edges to sides that it takes."""

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+__all__ = ["MIN_SIDE", "STRIDE", "CycleGAN", "Discriminator", "Generator", "ImagePool", "Residual"]
+
 STRIDE = 4
 """The generator halves the image twice: its sides must be multiples of this."""
 

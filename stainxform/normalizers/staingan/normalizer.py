@@ -27,6 +27,8 @@ from stainxform.normalizers.staingan.network import MIN_SIDE, STRIDE, Generator
 from stainxform.normalizers.staingan.settings import MIN_CROP, StainGANSettings
 from stainxform.normalizers.staingan.training import train_staingan
 
+__all__ = ["GeneratorMap", "StainGAN"]
+
 
 @dataclass(frozen=True, eq=False)
 class GeneratorMap(ImageMap):

@@ -9,6 +9,8 @@ from stainxform.errors import ParameterError
 from stainxform.io.sources import Tiles
 from stainxform.learning.settings import TrainingSettings
 
+__all__ = ["MIN_CROP", "StainGANSettings"]
+
 MIN_CROP = 32
 """Smaller crops, in pixels, leave the discriminator nothing to judge."""
 

@@ -17,6 +17,8 @@ from stainxform.learning.loop import autocast, train
 from stainxform.normalizers.staingan.network import STRIDE, CycleGAN, Generator, ImagePool
 from stainxform.normalizers.staingan.settings import MIN_CROP, StainGANSettings
 
+__all__ = ["VALIDATION_CROPS", "StainGANTask", "train_staingan", "verdict_loss"]
+
 VALIDATION_CROPS = 8
 
 

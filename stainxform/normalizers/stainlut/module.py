@@ -12,6 +12,8 @@ from stainxform.normalizers.stainlut.normalizer import ContextMap, StainLUT
 from stainxform.normalizers.stainlut.settings import gray_weights_of
 from stainxform.ops.lut4d import collapse_gray
 
+__all__ = ["Colorize", "ColorizeFixed", "ColorizeFused", "lookup"]
+
 
 class Colorize(nn.Module):
     """Gray and context to color: what the whole method and the map of one image share."""

@@ -19,6 +19,20 @@ from torch import Tensor, nn
 from stainxform._native.kernels import EncoderKernel
 from stainxform.ops.lut4d import collapse_gray, identity_lut4d, lookup_gray, lut4d
 
+__all__ = [
+    "EPSILON",
+    "NORMS",
+    "PREDICTOR_NORMS",
+    "PREDICTOR_SIZE",
+    "REACH",
+    "Encoder",
+    "Fusion",
+    "Predictor",
+    "StainLUTNet",
+    "gray_levels",
+    "regularization",
+]
+
 PREDICTOR_SIZE = 256
 """Side, in pixels, to which the Predictor resizes its input."""
 

@@ -40,6 +40,8 @@ from stainxform.normalizers.stainlut.settings import INFERENCE, StainLUTSettings
 from stainxform.normalizers.stainlut.training import train_stainlut
 from stainxform.ops.lut4d import lookup_gray
 
+__all__ = ["ContextMap", "StainLUT", "image_gray"]
+
 
 @dataclass(frozen=True, eq=False)
 class ContextMap(ImageMap):

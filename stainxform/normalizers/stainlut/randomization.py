@@ -10,6 +10,8 @@ import numpy as np
 from stainxform.color import GRAY_WEIGHTS
 from stainxform.errors import ParameterError
 
+__all__ = ["ColorRandomization"]
+
 
 @dataclass(frozen=True)
 class ColorRandomization:

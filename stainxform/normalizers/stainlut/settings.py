@@ -10,6 +10,17 @@ from stainxform.errors import ParameterError
 from stainxform.learning.settings import TrainingSettings
 from stainxform.normalizers.stainlut.randomization import ColorRandomization
 
+__all__ = [
+    "ENCODER_NORMS",
+    "GRAYS",
+    "INFERENCE",
+    "MIN_CROP",
+    "PREDICTOR_NORMS",
+    "Rates",
+    "StainLUTSettings",
+    "gray_weights_of",
+]
+
 GRAYS: dict[str, tuple[float, float, float]] = {"bt601": GRAY_WEIGHTS, "mean": (1 / 3, 1 / 3, 1 / 3)}
 """Named gray weights. The paper says grayscale; the mean of the channels transferred best between two scanners."""
 

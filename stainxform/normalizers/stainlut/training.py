@@ -18,6 +18,8 @@ from stainxform.learning.loop import autocast, train
 from stainxform.normalizers.stainlut.network import StainLUTNet, gray_levels, regularization
 from stainxform.normalizers.stainlut.settings import MIN_CROP, StainLUTSettings
 
+__all__ = ["StainLUTTask", "train_stainlut"]
+
 
 class StainLUTTask:
     """Self-supervised colorization of a center's tiles."""

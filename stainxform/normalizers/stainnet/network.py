@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor, nn
 
+__all__ = ["WIDTH", "StainNetwork"]
+
 WIDTH = 32
 """Channels of the two hidden layers (paper)."""
 

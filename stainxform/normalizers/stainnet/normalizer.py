@@ -17,6 +17,8 @@ from stainxform.maps import PointwiseNetMap
 from stainxform.normalizers.base import Normalizer, PointwiseNormalizer
 from stainxform.normalizers.stainnet.settings import StainNetSettings
 
+__all__ = ["StainNet"]
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class StainNet(PointwiseNormalizer):

@@ -9,6 +9,8 @@ from stainxform.errors import ParameterError
 from stainxform.learning.settings import TrainingSettings
 from stainxform.normalizers.base import Normalizer
 
+__all__ = ["StainNetSettings"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class StainNetSettings(TrainingSettings):

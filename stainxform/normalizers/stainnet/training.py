@@ -16,6 +16,8 @@ from stainxform.learning.loop import train
 from stainxform.normalizers.stainnet.network import StainNetwork
 from stainxform.normalizers.stainnet.settings import StainNetSettings
 
+__all__ = ["ColorPairs", "StainNetTask", "train_stainnet"]
+
 
 @dataclass(frozen=True)
 class ColorPairs:

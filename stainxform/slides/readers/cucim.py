@@ -16,6 +16,8 @@ from stainxform.slides.base import Slide, TileBatch, batch_of
 from stainxform.slides.grid import TileGrid
 from stainxform.slides.readers.tifffile import TifffileSlide
 
+__all__ = ["COMPRESSIONS", "CucimSlide"]
+
 COMPRESSIONS = {1, 5, 7, 8, 32946, 33003, 33005}
 """None, LZW, JPEG, deflate (two numbers), JPEG 2000 of Aperio (two)."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__all__ = ["END", "SCAN", "jpeg_fault"]
+
 END = b"\xff\xd9"
 SCAN = 0xDA
 

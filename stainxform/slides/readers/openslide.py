@@ -15,6 +15,8 @@ from stainxform.maps.tiling import Box
 from stainxform.slides.base import Level, Slide
 from stainxform.slides.readers.tiff_index import MAX_TILE, TiffIndex
 
+__all__ = ["DEFAULT_TILE", "EXACT", "MISSING", "NO_GAPS", "SEARCH", "OpenslideSlide"]
+
 EXACT = 1 / 2048
 """OpenSlide takes positions in pixels of level 0 and interpolates where they fall between the pixels of a level; below
 this fraction of a pixel it does not."""

@@ -11,6 +11,8 @@ from stainxform._plugins import Registry
 from stainxform.errors import MissingDependencyError, ParameterError, SlideError, UnsupportedSlideError
 from stainxform.slides.base import Slide
 
+__all__ = ["BUILT_IN", "READERS", "check_reader", "open_slide", "reader_class", "register_reader"]
+
 BUILT_IN = {
     "cucim": "stainxform.slides.readers.cucim:CucimSlide",
     "tifffile": "stainxform.slides.readers.tifffile:TifffileSlide",

@@ -17,6 +17,8 @@ from stainxform._optional import require
 from stainxform.errors import SlideError, UnsupportedSlideError
 from stainxform.slides.base import Level
 
+__all__ = ["APERIO_YCBCR_JPEG2000", "JPEG", "MAX_PAGES", "MAX_TILE", "MAX_TILES", "TiffIndex", "TiffLevel"]
+
 MAX_PAGES = 256
 """Images looked at in one file; pyramids have far fewer."""
 

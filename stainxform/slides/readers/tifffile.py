@@ -15,6 +15,8 @@ from stainxform.slides.base import Slide
 from stainxform.slides.readers.jpeg import jpeg_fault
 from stainxform.slides.readers.tiff_index import JPEG, SOFTWARE_JPEG_TABLES, TiffIndex
 
+__all__ = ["CACHE_BYTES", "TifffileSlide"]
+
 CACHE_BYTES = 32 << 20
 """Decoded tiles that a slide keeps, for regions that share them."""
 

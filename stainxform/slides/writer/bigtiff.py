@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+__all__ = ["FIRST_DIRECTORY", "HEADER", "Tag", "directory", "rational"]
+
 HEADER = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0)
 FIRST_DIRECTORY = 8
 """Where in the header the offset of the first directory stands."""

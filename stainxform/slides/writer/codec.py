@@ -10,6 +10,8 @@ from stainxform._optional import require
 from stainxform.errors import SlideWriteError
 from stainxform.slides.writer.options import SUBSAMPLINGS, PyramidOptions
 
+__all__ = ["DEFLATE_LEVEL", "DeflateCodec", "JpegCodec", "TileCodec", "codec_for"]
+
 JPEG, DEFLATE = 7, 8
 RGB, YCBCR = 2, 6
 """TIFF's photometric interpretations."""

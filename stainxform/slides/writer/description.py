@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from stainxform._version import __version__
 from stainxform.slides.writer.options import PyramidOptions
 
+__all__ = ["CREATOR", "Facts", "description", "thumbnail_description"]
+
 CREATOR = f"stainxform {__version__}"
 
 _LAYOUT = f"Aperio Image Library (its layout only; written by {CREATOR})"

@@ -16,6 +16,8 @@ from stainxform.slides.writer.description import CREATOR, Facts, description, th
 from stainxform.slides.writer.journal import JournaledFile
 from stainxform.slides.writer.options import PyramidOptions
 
+__all__ = ["CENTIMETER", "EncodedTile", "PyramidWriter"]
+
 SUB_DIRECTORIES, PER_CENTIMETER = 330, 3
 CENTIMETER = 10_000.0
 """In micrometers."""

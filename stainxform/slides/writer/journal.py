@@ -13,6 +13,8 @@ from typing import Any
 
 from stainxform.errors import ResumeError, SlideBusyError, SlideWriteError
 
+__all__ = ["JournaledFile"]
+
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 

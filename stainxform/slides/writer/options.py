@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from stainxform.errors import ParameterError
 
+__all__ = ["LARGEST_TILE", "LAYOUTS", "SUBSAMPLINGS", "TILE", "PyramidOptions"]
+
 LAYOUTS = ("dual", "ome", "generic", "svs")
 SUBSAMPLINGS = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2)}
 """Pixels that share a color difference, across and down."""

@@ -7,6 +7,8 @@ from functools import lru_cache
 from stainxform.errors import ParameterError
 from stainxform.slides.base import Slide
 
+__all__ = ["profile_for"]
+
 _DATE = slice(24, 36)
 """Where the header of a profile says when it was made (ICC.1, 7.2.8)."""
 

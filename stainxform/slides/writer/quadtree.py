@@ -8,6 +8,8 @@ import numpy as np
 
 from stainxform._native.kernels import halve
 
+__all__ = ["PendingLevels", "level_shapes", "z_order"]
+
 
 def level_shapes(shape: tuple[int, int], tile: int) -> list[tuple[int, int]]:
     """(height, width) of each level, the last of which fits one tile; sides are halved and rounded up."""

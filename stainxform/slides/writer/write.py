@@ -30,6 +30,8 @@ from stainxform.slides.writer.options import PyramidOptions
 from stainxform.slides.writer.profile import profile_for
 from stainxform.slides.writer.quadtree import PendingLevels, level_shapes, z_order
 
+__all__ = ["BLOCK_SIDE", "DEFAULTS", "NOTE_SECONDS", "WrittenSlide", "write_slide"]
+
 BLOCK_SIDE = 1024
 """Blocks that one thread reads, maps and encodes are so large, or one tile."""
 
