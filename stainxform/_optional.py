@@ -43,7 +43,12 @@ def use_torch_threads(count: int) -> int:
 def pick_device(device: Any) -> Any:
     """A torch device; "auto": CUDA where torch has it, else the CPU.
 
-    Raises ParameterError for a device that torch does not have here, MissingDependencyError without torch.
+    Raises
+    ------
+    ParameterError
+        A device that torch does not have here.
+    MissingDependencyError
+        Without torch.
     """
     torch = require("torch", "torch")
     if device == "auto":

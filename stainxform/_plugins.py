@@ -26,12 +26,17 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     Parameters
     ----------
-    kind : what an entry is, for error messages: "method".
-    group : of entry points.
-    entry_of : an entry from a name ("" if it is not known) and what :meth:`register` or an entry point gives; raises
+    kind : str
+        What an entry is, for error messages: "method".
+    group : str
+        Group of entry points.
+    entry_of : callable
+        An entry from a name ("" if it is not known) and what :meth:`register` or an entry point gives; raises
         ParameterError for what is none.
-    place_of : where an entry is defined: two of one name are the same entry if this is the same.
-    lazy : entry points are kept as ``module:attribute`` and not imported.
+    place_of : callable
+        Where an entry is defined: two of one name are the same entry if this is the same.
+    lazy : bool, optional
+        Entry points are kept as ``module:attribute`` and not imported.
     """
 
     def __init__(

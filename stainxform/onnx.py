@@ -46,18 +46,25 @@ def export(
 
     Parameters
     ----------
-    model : a map (``normalizer.map_for(image)``, ``normalizer.map_for_tiles(tiles)``, ``bake(...)``), or a StainLUT,
+    model : str, Path, Normalizer or ImageMap
+        A map (``normalizer.map_for(image)``, ``normalizer.map_for_tiles(tiles)``, ``bake(...)``), or a StainLUT,
         StainNet or StainGAN, fitted or as the path of its model file. Blank images come back unchanged, except from a
         map.
-    path : usually ends in ``.onnx``; written atomically.
-    value_range : (low, high) of float images.
-    dtype : of input and output, "float32" or "uint8" (0..255).
+    path : str or Path
+        Usually ends in ``.onnx``; written atomically.
+    value_range : (float, float), optional
+        (low, high) of float images.
+    dtype : {"float32", "uint8"}, optional
+        Dtype of input and output, "float32" or "uint8" (0..255).
 
     Raises
     ------
-    ParameterError : a method that estimates from every image, a map that ONNX cannot express, or an unknown dtype.
-    ModelFileError : the model file is missing or no valid model.
-    MissingDependencyError : torch, onnx or onnxscript is not installed.
+    ParameterError
+        A method that estimates from every image, a map that ONNX cannot express, or an unknown dtype.
+    ModelFileError
+        The model file is missing or no valid model.
+    MissingDependencyError
+        torch, onnx or onnxscript is not installed.
     """
     if dtype not in get_args(Dtype):
         raise ParameterError(f"dtype must be 'float32' or 'uint8', got {dtype!r}")

@@ -43,7 +43,10 @@ def parameter_names(kind: type[Augmentation]) -> tuple[str, ...]:
 def build(kind: type[Augmentation], arguments: Mapping[str, Any]) -> Augmentation:
     """The augmentation that a transform's arguments stand for; None stands for the default.
 
-    Raises ParameterError for an argument that it does not have, lacks, or that makes no sense.
+    Raises
+    ------
+    ParameterError
+        An argument that it does not have, lacks, or that makes no sense.
     """
     names = parameter_names(kind)
     for name in arguments:
@@ -66,8 +69,10 @@ def signature(kind: type[Augmentation], *hosts: inspect.Signature) -> inspect.Si
 
     Parameters
     ----------
-    kind : the augmentation, whose own come after what is given by position.
-    hosts : signatures of the host's base classes; an argument of the first one wins.
+    kind : type of Augmentation
+        The augmentation, whose own come after what is given by position.
+    *hosts : Signature
+        Signatures of the host's base classes; an argument of the first one wins.
     """
     named = {n: p for host in reversed(hosts) for n, p in host.parameters.items() if p.kind is not p.VAR_KEYWORD}
     first = [p for p in named.values() if p.kind is not p.KEYWORD_ONLY]
@@ -79,34 +84,36 @@ def transform_doc(kind: type[Augmentation], arguments: inspect.Signature, *hosts
 
     Parameters
     ----------
-    kind : the augmentation.
-    arguments : of the transform, in order.
-    hosts : docstrings of the host's base classes; what follows the parameters of the last one is kept.
+    kind : type of Augmentation
+        The augmentation.
+    arguments : Signature
+        Arguments of the transform, in order.
+    *hosts : str or None
+        Docstrings of the host's base classes; what the last one says after its summary is kept.
     """
     texts = [inspect.cleandoc(text or "") for text in (kind.__doc__, *hosts)]
     described = {name: entry for text in texts for names, entry in _entries(text).items() for name in names}
     if kind.presets:
         described["preset"] = f"preset : str, optional\n    A strength by name: {', '.join(kind.presets)}."
     entries = dict.fromkeys(described[name] for name in arguments.parameters if name in described)
-    notes = _split(texts[-1])[2]
+    notes = _split(texts[-1])[0].partition("\n\n")[2].strip()
     paragraphs = [
         f"{kind.title}, at random.",
         f"Draws from :class:`stainxform.augment.{kind.__name__}`.",
-        "\n".join([*_PARAMETERS, *entries]),
         *([notes] if notes else []),
         f"Source: {kind.source}.",
+        "\n".join([*_PARAMETERS, *entries]),
     ]
-    return "\n\n".join(paragraphs)
+    return "\n\n".join(paragraphs) + "\n"
 
 
 _PARAMETERS = ("Parameters", "----------")
 
 
-def _split(text: str) -> tuple[str, str, str]:
-    """A docstring before, in and after its section of parameters, which ends at an empty line."""
+def _split(text: str) -> tuple[str, str]:
+    """A docstring before its section of parameters, and the section, which ends at an empty line."""
     before, _, rest = text.partition("\n".join(_PARAMETERS) + "\n")
-    section, _, after = rest.partition("\n\n")
-    return before, section, after.strip()
+    return before, rest.partition("\n\n")[0]
 
 
 def _entries(text: str) -> dict[tuple[str, ...], str]:

@@ -26,10 +26,14 @@ def attach(
 
     Parameters
     ----------
-    package : the name of the package, in which the classes say they live.
-    written : names of the classes that are written out, for ``dir`` and ``__all__``.
-    of_method, of_augmentation : make the classes of one method or augmentation, one for each of ``suffixes``.
-    suffixes : what the names of a host's forms end with: "" and "d" make ``Macenko`` and ``Macenkod``.
+    package : str
+        The name of the package, in which the classes say they live.
+    written : sequence of str
+        Names of the classes that are written out, for ``dir`` and ``__all__``.
+    of_method, of_augmentation : callable
+        Make the classes of one method or augmentation, one for each of ``suffixes``.
+    suffixes : sequence of str, optional
+        What the names of a host's forms end with: "" and "d" make ``Macenko`` and ``Macenkod``.
     """
     made: dict[Method | type[Augmentation], Sequence[type]] = {}
     lock = threading.RLock()

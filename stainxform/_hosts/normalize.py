@@ -31,10 +31,14 @@ def for_method(parent: type[T], method: Method, /, suffix: str = "", **members: 
 
     Parameters
     ----------
-    parent : the class for models of any method.
-    method : the one.
-    suffix : of the name, after the method's.
-    **members : attributes of the new class.
+    parent : type
+        The class for models of any method.
+    method : Method
+        The one.
+    suffix : str, optional
+        Suffix of the name, after the method's.
+    **members
+        Attributes of the new class.
     """
     doc = class_doc(method, parent.__name__)
     return type(class_name(method) + suffix, (parent,), {"__module__": parent.__module__, "__doc__": doc, **members})

@@ -69,7 +69,15 @@ def missing() -> str:
 
 
 def call(name: str, *arguments: Any) -> int:
-    """Call a kernel of ``signatures``. Raises MemoryError if it found no memory, KernelError if it failed otherwise."""
+    """Call a kernel of ``signatures``.
+
+    Raises
+    ------
+    MemoryError
+        It found no memory.
+    KernelError
+        It failed otherwise.
+    """
     assert _library is not None
     code = getattr(_library, name)(*arguments)
     if code == NO_MEMORY:

@@ -26,11 +26,16 @@ def prefetch(
 
     Parameters
     ----------
-    function : called by several threads at a time.
-    items : taken as they are needed.
-    threads : how many work.
-    ahead : results that are computed or wait at a time; default: twice the threads.
-    name : with which the names of the threads begin.
+    function : callable
+        Called by several threads at a time.
+    items : iterable
+        Taken as they are needed.
+    threads : int
+        How many work.
+    ahead : int, optional
+        Results that are computed or wait at a time; default: twice the threads.
+    name : str, optional
+        With which the names of the threads begin.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
     try:

@@ -22,14 +22,18 @@ __all__ = ["RandAugmentation", "of_augmentation"]
 class RandAugmentation(ImageOnlyTransform):
     """Draw from an augmentation, and apply the draw, with a probability. The base of ``RandHED`` and the others.
 
-    Parameters
-    ----------
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
-        ("warn"), or raises NotEnoughTissueError ("raise").
-    p : probability of applying it.
-
     Targets: image, images, volume (slice by slice), volumes; RGB, uint8 in 0..255 or float in 0..1. All images of a
     call get the same draw; masks, boxes and keypoints are left alone.
+
+    Parameters
+    ----------
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+        ("warn"), or raises NotEnoughTissueError ("raise").
+    p : float, optional
+        Probability of applying it.
+    **parameters
+        Arguments of the augmentation.
     """
 
     __module__ = "stainxform.albumentations"

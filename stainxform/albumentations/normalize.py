@@ -22,22 +22,29 @@ from albumentations.core.transforms_interface import BaseTransformInitSchema, Im
 class StainNormalize(ImageOnlyTransform):
     """Make images look like they came from the center that a model was fitted on.
 
+    Targets: image, images, volume (slice by slice), volumes; RGB, uint8 in 0..255 or float in 0..1.
+
     Parameters
     ----------
-    model : path of a model file of any method, or a fitted :class:`~stainxform.Normalizer`. The file is read once, now.
+    model : str, Path or Normalizer
+        Path of a model file of any method, or a fitted :class:`~stainxform.Normalizer`. The file is read once, now.
         Only a pipeline made from paths can be serialized.
-    on_blank : an image with too little tissue is returned unchanged ("keep"), with a StainXformWarning ("warn"), or
-        raises NotEnoughTissueError ("raise").
-    p : probability of applying the transform; it has no other randomness.
-
-    Targets: image, images, volume (slice by slice), volumes; RGB, uint8 in 0..255 or float in 0..1.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue is returned unchanged ("keep"), with a StainXformWarning ("warn"), or raises
+        NotEnoughTissueError ("raise").
+    p : float, optional
+        Probability of applying the transform; it has no other randomness.
 
     Raises
     ------
-    ModelFileError : the file is missing or no valid model.
-    ParameterError : the model is neither path nor normalizer, or of a method that this transform does not take.
-    InvalidImageError : when applied to something that is no RGB image, holds NaN, or values far outside 0..1.
-    NotEnoughTissueError : when applied to a blank image, with ``on_blank="raise"``.
+    ModelFileError
+        The file is missing or no valid model.
+    ParameterError
+        The model is neither path nor normalizer, or of a method that this transform does not take.
+    InvalidImageError
+        When applied to something that is no RGB image, holds NaN, or values far outside 0..1.
+    NotEnoughTissueError
+        When applied to a blank image, with ``on_blank="raise"``.
     """
 
     __module__ = "stainxform.albumentations"

@@ -79,8 +79,10 @@ class Augmentation(ABC):
 
         Raises
         ------
-        NotEnoughTissueError : the image has too little tissue to estimate from.
-        ParameterError : the image's colors are needed, and not given.
+        NotEnoughTissueError
+            The image has too little tissue to estimate from.
+        ParameterError
+            The image's colors are needed, and not given.
         """
 
     def __call__(
@@ -96,21 +98,29 @@ class Augmentation(ABC):
 
         Parameters
         ----------
-        image : numpy ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch ``(..., 3, H, W)``; uint8 in 0..255 or float.
-        draw : what :meth:`sample` returned. The same draw gives bit-equal pixels in every host.
-        value_range : (low, high) of float images, default (0, 1).
-        channel_axis : -1 or -3, default -1 for numpy and -3 for torch.
-        on_blank : where the map is estimated from the image, one with too little tissue is returned unchanged ("keep"),
-            with a StainXformWarning ("warn"), or raises NotEnoughTissueError ("raise").
+        image : ndarray or Tensor
+            numpy ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch ``(..., 3, H, W)``; uint8 in 0..255 or float.
+        draw : Draw
+            What :meth:`sample` returned. The same draw gives bit-equal pixels in every host.
+        value_range : (float, float), optional
+            (low, high) of float images, default (0, 1).
+        channel_axis : int, optional
+            -1 or -3, default -1 for numpy and -3 for torch.
+        on_blank : {"keep", "warn", "raise"}, optional
+            Where the map is estimated from the image, one with too little tissue is returned unchanged ("keep"), with a
+            StainXformWarning ("warn"), or raises NotEnoughTissueError ("raise").
 
         Returns
         -------
-        image of the same type, shape, dtype and device; uint8 is rounded, floats are clipped to the range.
+        ndarray or Tensor
+            Image of the same type, shape, dtype and device; uint8 is rounded, floats are clipped to the range.
 
         Raises
         ------
-        InvalidImageError : no RGB image, NaN, or values far outside ``value_range``.
-        NotEnoughTissueError : a blank tile, with ``on_blank="raise"``.
+        InvalidImageError
+            No RGB image, NaN, or values far outside ``value_range``.
+        NotEnoughTissueError
+            A blank tile, with ``on_blank="raise"``.
         """
         check_on_blank(on_blank)
         spec = check_image(image, value_range, channel_axis)
@@ -128,10 +138,15 @@ class Augmentation(ABC):
 
         Parameters
         ----------
-        name : "light", "strong", ...
-        **others : parameters that the preset does not set.
+        name : str
+            "light", "strong", ...
+        **others
+            Parameters that the preset does not set.
 
-        Raises ParameterError for an unknown preset, and for a parameter that the preset sets.
+        Raises
+        ------
+        ParameterError
+            An unknown preset, or a parameter that the preset sets.
         """
         if name not in cls.presets:
             raise ParameterError(f"{cls.__name__} has no preset {name!r}; it has: {', '.join(cls.presets) or 'none'}")
@@ -151,7 +166,10 @@ class Augmentation(ABC):
     def check_intervals(self, lowest: float, highest: float, *names: str) -> None:
         """Make (low, high) pairs of floats of the fields ``names``: JSON brings lists.
 
-        Raises ParameterError for a field that is no such pair within ``lowest`` to ``highest``.
+        Raises
+        ------
+        ParameterError
+            A field that is no such pair within ``lowest`` to ``highest``.
         """
         self.set_fields(**{name: interval(name, getattr(self, name), lowest, highest) for name in names})
 

@@ -43,7 +43,8 @@ class BrightnessContrast(Augmentation):
 
     Parameters
     ----------
-    brightness, contrast : (low, high) of the factors, within 0..10; 1 changes nothing.
+    brightness, contrast : (float, float), optional
+        (low, high) of the factors, within 0..10; 1 changes nothing.
     """
 
     brightness: Interval = (0.825, 1.175)

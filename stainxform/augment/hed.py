@@ -60,11 +60,14 @@ class HED(Augmentation):
 
     Parameters
     ----------
-    sigma, bias : (low, high), within -1..1; drawn for each stain by itself.
-    definition : "legacy" (-ln(I + 2), scikit-image up to 0.17; the published ranges are meant for it) or "current"
-        (scikit-image since 0.19). Ranges do not carry over: in "current" the same sigma changes colors much less and
-        the same bias twice as much; and colors that the three stains cannot mix change in every draw.
-    cutoff : an image whose mean, in 0..1, lies outside is left as it is: mostly glass, or mostly black.
+    sigma, bias : (float, float), optional
+        (low, high), within -1..1; drawn for each stain by itself.
+    definition : str, optional
+        "legacy" (-ln(I + 2), scikit-image up to 0.17; the published ranges are meant for it) or "current" (scikit-image
+        since 0.19). Ranges do not carry over: in "current" the same sigma changes colors much less and the same bias
+        twice as much; and colors that the three stains cannot mix change in every draw.
+    cutoff : (float, float), optional
+        An image whose mean, in 0..1, lies outside is left as it is: mostly glass, or mostly black.
     """
 
     sigma: Interval = (-0.05, 0.05)

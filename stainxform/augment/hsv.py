@@ -75,8 +75,10 @@ class HSV(Augmentation):
 
     Parameters
     ----------
-    hue : (low, high), in turns, within -1..1.
-    saturation : (low, high), within -1..1; -1 is gray.
+    hue : (float, float), optional
+        (low, high), in turns, within -1..1.
+    saturation : (float, float), optional
+        (low, high), within -1..1; -1 is gray.
     """
 
     hue: Interval = (-0.1, 0.1)

@@ -43,11 +43,20 @@ class ColorStatistics:
 
     Parameters
     ----------
-    mean, mean_spread : float64 ``(3,)``, mean and standard deviation over images of each channel's mean in an image.
-    std, std_spread : float64 ``(3,)``, the same of each channel's standard deviation in an image.
-    space : "cielab" (the paper's Lab, in float) or "ruderman" (l-alpha-beta).
-    tissue_only : statistics over tissue pixels only, here and of the images that are augmented (the paper: all pixels).
-    center, tiles, license : who the training set is, how many tiles were used, and the license of the result.
+    mean, mean_spread : ndarray
+        float64 ``(3,)``, mean and standard deviation over images of each channel's mean in an image.
+    std, std_spread : ndarray
+        float64 ``(3,)``, the same of each channel's standard deviation in an image.
+    space : str, optional
+        "cielab" (the paper's Lab, in float) or "ruderman" (l-alpha-beta).
+    tissue_only : bool, optional
+        Statistics over tissue pixels only, here and of the images that are augmented (the paper: all pixels).
+    center : str, optional
+        Who the training set is.
+    tiles : int, optional
+        How many tiles were used.
+    license : str, optional
+        License of the statistics.
     """
 
     mean: np.ndarray
@@ -90,8 +99,10 @@ class ColorStatistics:
 
         Raises
         ------
-        InvalidImageError : nothing found, or a tile cannot be read.
-        NotEnoughTissueError : fewer than two tiles hold tissue.
+        InvalidImageError
+            Nothing found, or a tile cannot be read.
+        NotEnoughTissueError
+            Fewer than two tiles hold tissue.
         """
         if space not in SPACES:
             raise ParameterError(f"space must be one of {', '.join(SPACES)}, got {space!r}")
@@ -131,7 +142,13 @@ class ColorStatistics:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what :meth:`save` wrote; raises ModelFileError for anything else."""
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        ModelFileError
+            Anything else.
+        """
         state = read_model(path)
         if state.method != RandStainNA.name:
             raise ModelFileError(f"{path} holds a {state.method!r} model, expected {RandStainNA.name!r}")
@@ -159,9 +176,12 @@ class RandStainNA(Augmentation):
 
     Parameters
     ----------
-    model : the fitted :class:`ColorStatistics`, or the path of their file. The file is read once, now.
-    spread : multiplies the spread of the distribution; the authors' std_hyper is spread - 1.
-    distribution : "normal" or "laplace" (with the standard deviation as its scale, as in the authors' code).
+    model : str, Path or ColorStatistics
+        The fitted :class:`ColorStatistics`, or the path of their file. The file is read once, now.
+    spread : float, optional
+        Multiplies the spread of the distribution; the authors' std_hyper is spread - 1.
+    distribution : str, optional
+        "normal" or "laplace" (with the standard deviation as its scale, as in the authors' code).
     """
 
     model: str | Path | ColorStatistics
@@ -212,7 +232,13 @@ class RandStainNA(Augmentation):
         return draw
 
     def color_map(self, draw: Draw, histogram: ColorHistogram | None = None) -> ColorMap:
-        """The map of a draw for an image with these colors; raises NotEnoughTissueError for a blank one."""
+        """The map of a draw for an image with these colors.
+
+        Raises
+        ------
+        NotEnoughTissueError
+            A blank image.
+        """
         histogram = self.require_histogram(histogram)
         if is_blank(histogram):
             raise NotEnoughTissueError("too little tissue to take color statistics from")

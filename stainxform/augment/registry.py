@@ -30,15 +30,18 @@ def register(kind: Kind) -> Kind:
 
     Parameters
     ----------
-    kind : a subclass of :class:`Augmentation`, a frozen dataclass with ``name``, ``title`` and ``source``.
+    kind : type of Augmentation
+        A subclass of :class:`Augmentation`, a frozen dataclass with ``name``, ``title`` and ``source``.
 
     Returns
     -------
-    ``kind`` itself.
+    type of Augmentation
+        ``kind`` itself.
 
     Raises
     ------
-    ParameterError : no such class, or its name is taken by another one.
+    ParameterError
+        No such class, or its name is taken by another one.
     """
     AUGMENTATIONS.register(_checked("", kind).name, kind)
     return kind

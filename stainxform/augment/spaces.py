@@ -32,9 +32,12 @@ class Concentrations(ColorSpace):
 
     Parameters
     ----------
-    stains : float64 ``(3, 3)``, one stain's optical density (red, green, blue) in each column.
-    density : the optical-density convention.
-    positive : set negative concentrations to 0: colors that the three stains cannot mix do not come back.
+    stains : ndarray
+        float64 ``(3, 3)``, one stain's optical density (red, green, blue) in each column.
+    density : ColorSpace
+        The optical-density convention.
+    positive : bool, optional
+        Set negative concentrations to 0: colors that the three stains cannot mix do not come back.
     """
 
     stains: np.ndarray

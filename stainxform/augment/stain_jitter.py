@@ -45,15 +45,19 @@ class StainJitter(Augmentation):
 
     Parameters
     ----------
-    sigma, bias : (low, high), within -1..1; drawn for each stain by itself. The bias is an optical density, natural
-        logarithm.
-    estimator : what estimates the image's stain matrix, a name in ``stainxform.stains.ESTIMATORS``.
-    stain_matrix : instead of an estimate: the name of published stains ("he", "hdab", ..., see
-        :func:`stainxform.stains.references.reference_stains`), or three rows (red, green, blue) of two optical densities,
-        which are scaled to unit length.
-    residual : keep what the two stains cannot explain (pigment, blood, ink; a neutral draw then changes nothing), or
-        drop it, which moves every color into the plane of the two stains, as StainTools does.
-    tissue_only : leave glass and black as they are (StainTools' default).
+    sigma, bias : (float, float), optional
+        (low, high), within -1..1; drawn for each stain by itself. The bias is an optical density, natural logarithm.
+    estimator : str, optional
+        What estimates the image's stain matrix, a name in ``stainxform.stains.ESTIMATORS``.
+    stain_matrix : str or tuple of tuple of float, optional
+        Instead of an estimate: the name of published stains ("he", "hdab", ..., see
+        :func:`stainxform.stains.references.reference_stains`), or three rows (red, green, blue) of two optical
+        densities, which are scaled to unit length.
+    residual : bool, optional
+        Keep what the two stains cannot explain (pigment, blood, ink; a neutral draw then changes nothing), or drop it,
+        which moves every color into the plane of the two stains, as StainTools does.
+    tissue_only : bool, optional
+        Leave glass and black as they are (StainTools' default).
     """
 
     sigma: Interval = (-0.05, 0.05)
@@ -97,7 +101,13 @@ class StainJitter(Augmentation):
         return draw_each(rng, per_stain(_STAINS, sigma=self.sigma, bias=self.bias))
 
     def color_map(self, draw: Draw, histogram: ColorHistogram | None = None) -> ColorMap:
-        """The map of a draw for an image with these colors; raises NotEnoughTissueError if it shows no two stains."""
+        """The map of a draw for an image with these colors.
+
+        Raises
+        ------
+        NotEnoughTissueError
+            It shows no two stains.
+        """
         space = Concentrations(complement_stains(self._stains(histogram)), _DENSITY)
         scale = [1 + draw["sigma_h"], 1 + draw["sigma_e"], float(self.residual)]
         jitter = ChannelAffineMap(space, np.array(scale), np.array([draw["bias_h"], draw["bias_e"], 0.0]))

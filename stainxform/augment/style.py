@@ -27,8 +27,10 @@ class BlendMap(ColorMap):
 
     Parameters
     ----------
-    first, second : the maps.
-    weight : of the second, 0..1.
+    first, second : ColorMap
+        The maps.
+    weight : float
+        Weight of the second, 0..1.
     """
 
     first: ColorMap
@@ -48,9 +50,11 @@ class StainStyle(Augmentation):
 
     Parameters
     ----------
-    models : fitted normalizers of pointwise methods (Macenko, Reinhard, ...), or the paths of their model files. The
-        files are read once, now.
-    interpolate : draw two centers and a weight, and go between their results.
+    models : sequence of (str, Path or Normalizer)
+        Fitted normalizers of pointwise methods (Macenko, Reinhard, ...), or the paths of their model files. The files
+        are read once, now.
+    interpolate : bool, optional
+        Draw two centers and a weight, and go between their results.
     """
 
     models: Sequence[str | Path | Normalizer]
@@ -88,7 +92,13 @@ class StainStyle(Augmentation):
         return draw
 
     def color_map(self, draw: Draw, histogram: ColorHistogram | None = None) -> ColorMap:
-        """The map of a draw for an image with these colors; raises NotEnoughTissueError if it cannot be estimated."""
+        """The map of a draw for an image with these colors.
+
+        Raises
+        ------
+        NotEnoughTissueError
+            It cannot be estimated.
+        """
         histogram = self.require_histogram(histogram)
         center = self._map_to(draw["center"], histogram)
         if "other" not in draw:

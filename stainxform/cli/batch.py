@@ -65,10 +65,14 @@ def normalize_files(
 
     Parameters
     ----------
-    jobs : from :func:`plan_images`.
-    state : of the model.
-    workers : number of processes.
-    strict : a blank tile fails instead of being written unchanged.
+    jobs : sequence of Job
+        Jobs from :func:`plan_images`.
+    state : ModelState
+        State of the model.
+    workers : int
+        Number of processes.
+    strict : bool, optional
+        A blank tile fails instead of being written unchanged.
     """
     normalizer = Normalizer.from_state(state)  # also checks, before processes are started, that it can be built
     if workers > 1:

@@ -133,11 +133,15 @@ class OpticalDensity:
 
     Parameters
     ----------
-    io : intensity of the light source, in levels.
-    offset : added before the logarithm so that black stays finite, in levels. The inverse, I = Io exp(-OD), does not
+    io : float, optional
+        Intensity of the light source, in levels.
+    offset : float, optional
+        Added before the logarithm so that black stays finite, in levels. The inverse, I = Io exp(-OD), does not
         subtract it: that is how Macenko's published code defines the reconstruction.
-    darkest : darker intensities are lifted to this level, the other way to keep black finite.
-    floor : smaller optical densities are lifted to this one; None: none are.
+    darkest : float, optional
+        Darker intensities are lifted to this level, the other way to keep black finite.
+    floor : float, optional
+        Smaller optical densities are lifted to this one; None: none are.
     """
 
     io: float = 240.0
@@ -179,7 +183,8 @@ class BackgroundDensity:
 
     Parameters
     ----------
-    io : intensity of the background in red, green and blue, in levels.
+    io : (float, float, float), optional
+        Intensity of the background in red, green and blue, in levels.
     """
 
     io: tuple[float, float, float] = (255.0, 255.0, 255.0)
@@ -260,7 +265,8 @@ class LAlphaBeta:
 
     Parameters
     ----------
-    floor : smallest LMS value, so that black stays finite (one 8-bit level).
+    floor : float, optional
+        Smallest LMS value, so that black stays finite (one 8-bit level).
     """
 
     floor: float = 1 / 255

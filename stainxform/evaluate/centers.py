@@ -65,29 +65,44 @@ def evaluate_centers(
 
     Parameters
     ----------
-    centers : tiles of each center by its name: whatever ``fit_center`` takes. Two centers or more.
-    normalizers : by the name to print: fitted normalizers, paths of model files, or functions from uint8 ``(H, W, 3)``
-        to the same.
-    target : name of the center that the normalizers were fitted on.
-    groups : for each center the slide or patient of each tile; the same name at two centers is one patient. None:
-        every tile by itself, which makes intervals too narrow and identifiability too high.
-    masks : nuclei of each tile, ``(H, W)`` with numbers above 0 inside, for the centers that have them.
-    aligned : tile i shows the same tissue at every center: adds PSNR, SSIM and CIEDE2000 to the target.
-    threshold : tiles whose luminance SSIM to their source is below it are counted.
-    projection : "pca", or "umap" (extra ``umap``).
-    level, repeats, seed : of the bootstrap, see :func:`stainxform.evaluate.bootstrap_interval`.
+    centers : mapping
+        Tiles of each center by its name: whatever ``fit_center`` takes. Two centers or more.
+    normalizers : mapping
+        Normalizers by the name to print: fitted normalizers, paths of model files, or functions from uint8
+        ``(H, W, 3)`` to the same.
+    target : str
+        Name of the center that the normalizers were fitted on.
+    groups : mapping of str to sequence, optional
+        For each center the slide or patient of each tile; the same name at two centers is one patient. None: every tile
+        by itself, which makes intervals too narrow and identifiability too high.
+    masks : mapping of str to sequence of ndarray, optional
+        Nuclei of each tile, ``(H, W)`` with numbers above 0 inside, for the centers that have them.
+    aligned : bool, optional
+        Tile i shows the same tissue at every center: adds PSNR, SSIM and CIEDE2000 to the target.
+    threshold : float, optional
+        Tiles whose luminance SSIM to their source is below it are counted.
+    projection : str, optional
+        "pca", or "umap" (extra ``umap``).
+    level : float, optional
+        Those of the bootstrap, see :func:`stainxform.evaluate.bootstrap_interval`.
+    repeats, seed : int, optional
+        Those of the bootstrap, see :func:`stainxform.evaluate.bootstrap_interval`.
 
     Returns
     -------
     Evaluation
+        What was measured, for each normalizer and for the images as they are.
 
     Raises
     ------
-    ParameterError : fewer than two centers, an unknown target, or lists of the wrong length. Checked before any tile
-        is normalized.
-    InvalidImageError : a tile cannot be read, or a normalizer gave back something else than a tile of the same size.
-    NotEnoughTissueError : all tiles of a center are blank.
-    MissingDependencyError : scikit-learn (extra ``report``) or umap-learn is not installed.
+    ParameterError
+        Fewer than two centers, an unknown target, or lists of the wrong length. Checked before any tile is normalized.
+    InvalidImageError
+        A tile cannot be read, or a normalizer gave back something else than a tile of the same size.
+    NotEnoughTissueError
+        All tiles of a center are blank.
+    MissingDependencyError
+        scikit-learn (extra ``report``) or umap-learn is not installed.
     """
     tiles = {str(name): Tiles(images) for name, images in centers.items()}
     _check(tiles, normalizers, target, groups, masks, aligned, threshold)

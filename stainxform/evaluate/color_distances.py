@@ -20,17 +20,21 @@ def lab_wasserstein(tiles: Iterable[Image], target: Iterable[Image]) -> tuple[fl
 
     Parameters
     ----------
-    tiles, target : RGB images as a normalizer takes them. Blank tiles are left out; every other one weighs the same.
+    tiles, target : iterable of (ndarray or Tensor)
+        RGB images as a normalizer takes them. Blank tiles are left out; every other one weighs the same.
 
     Returns
     -------
-    three distances in units of CIELAB: how far, on average, values of one distribution must move to become the other.
-    Values are counted in bins of 0.25.
+    (float, float, float)
+        Three distances in units of CIELAB: how far, on average, values of one distribution must move to become the
+        other. Values are counted in bins of 0.25.
 
     Raises
     ------
-    InvalidImageError : an image is none.
-    NotEnoughTissueError : all tiles of a set are blank.
+    InvalidImageError
+        An image is none.
+    NotEnoughTissueError
+        All tiles of a set are blank.
     """
     pair = [TileColors.of(images) for images in (tiles, target)]
     if not all(map(len, pair)):
@@ -45,8 +49,10 @@ def wasserstein_of_tiles(weights: np.ndarray, cdf: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    weights : ``(n,)``: of the tiles of one set positive, of the other negative; each side sums to 1.
-    cdf : ``(n, ..., bins)`` over the Lab bins of TileColors.
+    weights : ndarray
+        ``(n,)``: of the tiles of one set positive, of the other negative; each side sums to 1.
+    cdf : ndarray
+        ``(n, ..., bins)`` over the Lab bins of TileColors.
     """
     difference = (weights @ cdf.reshape(len(cdf), -1)).reshape(cdf.shape[1:])
     return np.asarray(np.abs(difference).sum(axis=-1) * TileColors.BIN)
@@ -57,11 +63,13 @@ def stain_angle(matrix: Any, target: Any) -> tuple[float, float]:
 
     Parameters
     ----------
-    matrix, target : ``(3, 2)``, hematoxylin first, of any positive length.
+    matrix, target : array_like
+        ``(3, 2)``, hematoxylin first, of any positive length.
 
     Raises
     ------
-    ParameterError : another shape, values that are not finite, or a zero vector.
+    ParameterError
+        Another shape, values that are not finite, or a zero vector.
     """
     pair = [np.asarray(each, np.float64) for each in (matrix, target)]
     for each in pair:
@@ -76,7 +84,10 @@ def stain_angle(matrix: Any, target: Any) -> tuple[float, float]:
 def mean_stain_matrix(stains: np.ndarray) -> np.ndarray:
     """Mean direction of each stain over tiles ``(n, 3, 2)``; tiles that show a single stain (NaN) are left out.
 
-    Raises NotEnoughTissueError if no tile shows two.
+    Raises
+    ------
+    NotEnoughTissueError
+        No tile shows two.
     """
     known = stains[np.isfinite(stains).all(axis=(1, 2))]
     if not len(known):
@@ -90,15 +101,19 @@ def frechet_distance(features: Any, target: Any) -> float:
 
     Parameters
     ----------
-    features, target : ``(n, d)`` and ``(m, d)``, one row a tile, at least two rows each.
+    features, target : array_like
+        ``(n, d)`` and ``(m, d)``, one row a tile, at least two rows each.
 
     Returns
     -------
-    0 or more. It grows as the number of rows falls below a few times d: compare values of equal numbers of rows only.
+    float
+        0 or more. It grows as the number of rows falls below a few times d: compare values of equal numbers of rows
+        only.
 
     Raises
     ------
-    ParameterError : other shapes, or values that are not finite.
+    ParameterError
+        Other shapes, or values that are not finite.
 
     Notes
     -----

@@ -16,12 +16,15 @@ def auc(truth: Any, scores: Any) -> float:
 
     Parameters
     ----------
-    truth : bool or 0/1, ``(n,)``.
-    scores : finite numbers ``(n,)``.
+    truth : array_like
+        bool or 0/1, ``(n,)``.
+    scores : array_like
+        Finite numbers ``(n,)``.
 
     Raises
     ------
-    ParameterError : one class, NaN, no values, or lengths that differ.
+    ParameterError
+        One class, NaN, no values, or lengths that differ.
 
     Notes
     -----
@@ -43,7 +46,10 @@ def auc(truth: Any, scores: Any) -> float:
 def f1(truth: Any, predicted: Any) -> float:
     """F1 of 0/1 labels, 2 TP / (2 TP + FP + FN): the same number as :func:`dice` of masks; 1 if there are no positives.
 
-    Raises ParameterError as :func:`dice`.
+    Raises
+    ------
+    ParameterError
+        As :func:`dice`.
     """
     return dice(truth, predicted)
 
@@ -53,15 +59,18 @@ def dice(truth: Any, predicted: Any) -> float:
 
     Parameters
     ----------
-    truth, predicted : bool or 0/1, of one shape, e.g. ``(H, W)``.
+    truth, predicted : array_like
+        bool or 0/1, of one shape, e.g. ``(H, W)``.
 
     Returns
     -------
-    0..1; 1 if both are empty.
+    float
+        0..1; 1 if both are empty.
 
     Raises
     ------
-    ParameterError : other values than 0 and 1, shapes that differ, or no values at all.
+    ParameterError
+        Other values than 0 and 1, shapes that differ, or no values at all.
     """
     both, either = _overlap(truth, predicted)
     return 2 * both / (both + either) if either else 1.0

@@ -24,11 +24,16 @@ class Identifiability:
 
     Attributes
     ----------
-    accuracy : share of tiles whose center it guesses, out of fold.
-    balanced_accuracy : mean of that share over the centers; 1 / number of centers is chance.
-    majority : accuracy of who always names the center with the most tiles.
-    chance : 1 / number of centers.
-    folds : of the cross-validation.
+    accuracy : Interval
+        Share of tiles whose center it guesses, out of fold.
+    balanced_accuracy : Interval
+        Mean of that share over the centers; 1 / number of centers is chance.
+    majority : float
+        Accuracy of who always names the center with the most tiles.
+    chance : float
+        1 / number of centers.
+    folds : int
+        Folds of the cross-validation.
     """
 
     accuracy: Interval
@@ -54,16 +59,24 @@ def center_identifiability(
 
     Parameters
     ----------
-    features : ``(n, d)``, see :func:`stainxform.evaluate.color_features`.
-    centers : the center of each row.
-    groups : its slide or patient; a name that occurs at two centers is one patient. None: every row by itself, which
-        lets tiles of one slide stand on both sides: too high.
-    level, repeats, seed : see :func:`bootstrap_interval`.
+    features : array_like
+        ``(n, d)``, see :func:`stainxform.evaluate.color_features`.
+    centers : sequence of str
+        The center of each row.
+    groups : sequence, optional
+        Its slide or patient; a name that occurs at two centers is one patient. None: every row by itself, which lets
+        tiles of one slide stand on both sides: too high.
+    level : float, optional
+        See :func:`bootstrap_interval`.
+    repeats, seed : int, optional
+        See :func:`bootstrap_interval`.
 
     Raises
     ------
-    ParameterError : one center, a center with one group, NaN, or lengths that differ.
-    MissingDependencyError : scikit-learn is not installed.
+    ParameterError
+        One center, a center with one group, NaN, or lengths that differ.
+    MissingDependencyError
+        scikit-learn is not installed.
 
     Notes
     -----

@@ -18,10 +18,14 @@ class PanopticQuality:
 
     Attributes
     ----------
-    matched : pairs with an IoU above .5 (TP).
-    spurious : predicted instances without a pair (FP).
-    missed : instances of the truth without a pair (FN).
-    iou_sum : sum of the IoU of the pairs.
+    matched : int
+        Pairs with an IoU above .5 (TP).
+    spurious : int
+        Predicted instances without a pair (FP).
+    missed : int
+        Instances of the truth without a pair (FN).
+    iou_sum : float
+        Sum of the IoU of the pairs.
     """
 
     matched: int
@@ -62,11 +66,13 @@ def panoptic_quality(truth: Any, predicted: Any) -> PanopticQuality:
 
     Parameters
     ----------
-    truth, predicted : integers ``(H, W)``: 0 outside, another number for each instance.
+    truth, predicted : array_like
+        Integers ``(H, W)``: 0 outside, another number for each instance.
 
     Raises
     ------
-    ParameterError : no label maps, or shapes that differ.
+    ParameterError
+        No label maps, or shapes that differ.
     """
     both, areas, predicted_areas = _contingency(truth, predicted)
     union = areas[:, None] + predicted_areas[None] - both
@@ -85,15 +91,18 @@ def aji(truth: Any, predicted: Any) -> float:
 
     Parameters
     ----------
-    truth, predicted : as for :func:`panoptic_quality`.
+    truth, predicted : array_like
+        As for :func:`panoptic_quality`.
 
     Returns
     -------
-    0..1; 1 if both are empty.
+    float
+        0..1; 1 if both are empty.
 
     Raises
     ------
-    ParameterError : as for :func:`panoptic_quality`.
+    ParameterError
+        As for :func:`panoptic_quality`.
     """
     both, areas, predicted_areas = _contingency(truth, predicted)
     if not len(areas) or not len(predicted_areas):

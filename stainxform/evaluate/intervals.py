@@ -22,8 +22,10 @@ class Interval:
 
     Attributes
     ----------
-    value : the statistic of the data.
-    low, high : ends of the interval; None where there is none, because all values come from one group.
+    value : float
+        The statistic of the data.
+    low, high : float or None
+        Ends of the interval; None where there is none, because all values come from one group.
     """
 
     value: float
@@ -50,24 +52,32 @@ def bootstrap_interval(
 
     Parameters
     ----------
-    values : numbers ``(n,)`` or rows ``(n, ...)``.
-    groups : the slide or patient of each row, ``(n,)``; None: every row is a group of its own.
-    statistic : function of rows, a plain number; None: the mean of numbers. Where it raises a stainxform error or is
-        NaN on a resample (AUC of one class), that resample is left out, as long as these are 5 % or less.
-    strata : a label for each row, e.g. its center: the number of groups of each label is the same in every resample.
-        A group lies within one stratum.
-    level : of confidence, above 0 and below 1.
-    repeats : number of resamples.
-    seed : same seed and data, same interval.
+    values : array_like
+        Numbers ``(n,)`` or rows ``(n, ...)``.
+    groups : sequence or None
+        The slide or patient of each row, ``(n,)``; None: every row is a group of its own.
+    statistic : callable, optional
+        Function of rows, a plain number; None: the mean of numbers. Where it raises a stainxform error or is NaN on a
+        resample (AUC of one class), that resample is left out, as long as these are 5 % or less.
+    strata : sequence, optional
+        A label for each row, e.g. its center: the number of groups of each label is the same in every resample. A group
+        lies within one stratum.
+    level : float, optional
+        Level of confidence, above 0 and below 1.
+    repeats : int, optional
+        Number of resamples.
+    seed : int, optional
+        Same seed and data, same interval.
 
     Returns
     -------
-    Interval, all float64.
+    Interval
+        All float64.
 
     Raises
     ------
-    ParameterError : no values, NaN, lengths that differ, fewer than two groups in all strata, or another parameter out
-        of its range.
+    ParameterError
+        No values, NaN, lengths that differ, fewer than two groups in all strata, or another parameter out of its range.
 
     Notes
     -----

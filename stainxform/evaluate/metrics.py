@@ -19,15 +19,18 @@ def psnr(image: np.ndarray, reference: np.ndarray) -> float:
 
     Parameters
     ----------
-    image, reference : uint8 ``(H, W, 3)``.
+    image, reference : ndarray
+        uint8 ``(H, W, 3)``.
 
     Returns
     -------
-    dB; infinite if the images are equal.
+    float
+        dB; infinite if the images are equal.
 
     Raises
     ------
-    InvalidImageError : no 8-bit RGB images, of different shapes, or empty.
+    InvalidImageError
+        No 8-bit RGB images, of different shapes, or empty.
     """
     check_pair(image, reference)
     error = float(np.square(image.astype(np.float64) - reference).mean())
@@ -41,15 +44,18 @@ def ssim(image: np.ndarray, reference: np.ndarray) -> float:
 
     Parameters
     ----------
-    image, reference : uint8 ``(H, W, 3)``, at least 11 x 11 pixels.
+    image, reference : ndarray
+        uint8 ``(H, W, 3)``, at least 11 x 11 pixels.
 
     Returns
     -------
-    -1..1; 1 if the images are equal.
+    float
+        -1..1; 1 if the images are equal.
 
     Raises
     ------
-    InvalidImageError : as for :func:`psnr`, or smaller than the window.
+    InvalidImageError
+        As for :func:`psnr`, or smaller than the window.
     """
     check_pair(image, reference)
     _check_window(image)
@@ -90,15 +96,18 @@ def ciede2000(image: np.ndarray, reference: np.ndarray) -> float:
 
     Parameters
     ----------
-    image, reference : uint8 ``(H, W, 3)``.
+    image, reference : ndarray
+        uint8 ``(H, W, 3)``.
 
     Returns
     -------
-    0 or more; 0 if the images are equal.
+    float
+        0 or more; 0 if the images are equal.
 
     Raises
     ------
-    InvalidImageError : as for :func:`psnr`.
+    InvalidImageError
+        As for :func:`psnr`.
     """
     check_pair(image, reference)
     from skimage.color import deltaE_ciede2000, rgb2lab

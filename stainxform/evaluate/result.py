@@ -25,13 +25,18 @@ class ColorGap:
 
     Attributes
     ----------
-    lab : Wasserstein-1 distance of "L", "a" and "b", in units of CIELAB.
-    lab_sum : their sum.
-    lab_change : the sum minus that of no normalization, both of the same tiles in every resample: below 0 is closer.
-        None for no normalization, and where a method made tiles blank.
-    stain_angle : degrees between the mean Macenko vectors, "hematoxylin" and "eosin"; None where no tile of one side
-        shows two stains.
-    frechet : squared Frechet distance of the color features, standardized by the raw target; None: fewer than two tiles.
+    lab : dict of str to Interval
+        Wasserstein-1 distance of "L", "a" and "b", in units of CIELAB.
+    lab_sum : Interval
+        Their sum.
+    lab_change : Interval or None
+        The sum minus that of no normalization, both of the same tiles in every resample: below 0 is closer. None for no
+        normalization, and where a method made tiles blank.
+    stain_angle : dict of str to Interval, or None
+        Degrees between the mean Macenko vectors, "hematoxylin" and "eosin"; None where no tile of one side shows two
+        stains.
+    frechet : Interval or None
+        Squared Frechet distance of the color features, standardized by the raw target; None: fewer than two tiles.
     """
 
     lab: dict[str, Interval]
@@ -47,9 +52,14 @@ class StructureKept:
 
     Attributes
     ----------
-    mean : over tiles.
-    share_below : of tiles below ``threshold``, 0..1.
-    tiles, values : the tiles and their SSIM, worst first.
+    mean : Interval
+        Mean over tiles.
+    share_below : Interval
+        Share of tiles below ``threshold``, 0..1.
+    tiles : list of (str, int)
+        The tiles, worst first.
+    values : list of float
+        Their SSIM, in the same order.
     """
 
     mean: Interval
@@ -65,15 +75,26 @@ class MethodResult:
 
     Attributes
     ----------
-    name : RAW for the images as they are.
-    identifiability : None where a center has fewer than two slides.
-    gaps : by center, without the target.
-    structure, seconds_per_megapixel : None for RAW.
-    nuclei_auc : how well the darkness of a pixel separates nuclei from the rest, mean AUC over tiles; None without masks.
-    to_target : "psnr", "ssim" and "ciede2000" to the target's tile of the same tissue; None if not aligned.
-    tiles : what the rows of ``features`` and ``map`` are.
-    features : color features of every tile that is not blank, the target's included.
-    map : the same in two dimensions.
+    name : str
+        RAW for the images as they are.
+    identifiability : Identifiability or None
+        None where a center has fewer than two slides.
+    gaps : dict of str to ColorGap
+        Gaps by center, without the target.
+    structure : StructureKept or None
+        None for RAW.
+    seconds_per_megapixel : float or None
+        None for RAW.
+    nuclei_auc : Interval or None
+        How well the darkness of a pixel separates nuclei from the rest, mean AUC over tiles; None without masks.
+    to_target : dict of str to Interval, or None
+        "psnr", "ssim" and "ciede2000" to the target's tile of the same tissue; None if not aligned.
+    tiles : list of (str, int)
+        What the rows of ``features`` and ``map`` are.
+    features : list of list of float
+        Color features of every tile that is not blank, the target's included.
+    map : list of list of float
+        The same in two dimensions.
     """
 
     name: str
@@ -103,13 +124,20 @@ class Evaluation:
 
     Attributes
     ----------
-    target : the center that the others should look like; its own tiles are never normalized.
-    centers : by name.
-    methods : RAW first, then one entry for each normalizer.
-    feature_names : of the columns of ``features``.
-    settings : level, repeats and seed of the intervals, the threshold of structure, the projection.
-    warnings : what limits the evaluation, or went wrong, in words.
-    findings : what it says, in words; also that a method does not help.
+    target : str
+        The center that the others should look like; its own tiles are never normalized.
+    centers : dict of str to CenterSummary
+        Centers by name.
+    methods : list of MethodResult
+        RAW first, then one entry for each normalizer.
+    feature_names : list of str
+        Names of the columns of ``features``.
+    settings : dict
+        Level, repeats and seed of the intervals, the threshold of structure, the projection.
+    warnings : list of str
+        What limits the evaluation, or went wrong, in words.
+    findings : list of str
+        What it says, in words; also that a method does not help.
     """
 
     target: str

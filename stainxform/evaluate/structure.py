@@ -19,15 +19,18 @@ def luminance_ssim(image: np.ndarray, source: np.ndarray) -> float:
 
     Parameters
     ----------
-    image, source : uint8 ``(H, W, 3)``, at least 11 x 11 pixels.
+    image, source : ndarray
+        uint8 ``(H, W, 3)``, at least 11 x 11 pixels.
 
     Returns
     -------
-    -1..1.
+    float
+        -1..1.
 
     Raises
     ------
-    InvalidImageError : as for :func:`stainxform.evaluate.ssim`.
+    InvalidImageError
+        As for :func:`stainxform.evaluate.ssim`.
 
     Notes
     -----

@@ -52,17 +52,24 @@ def background_intensity(
 
     Parameters
     ----------
-    image : numpy ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch ``(..., 3, H, W)``; uint8 or float.
-    percent : percentile of the white pixels (all channels above 220), in percent.
-    value_range, channel_axis : as for every image.
+    image : ndarray or Tensor
+        numpy ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch ``(..., 3, H, W)``; uint8 or float.
+    percent : float, optional
+        Percentile of the white pixels (all channels above 220), in percent.
+    value_range : (float, float), optional
+        As for every image.
+    channel_axis : int, optional
+        As for every image.
 
     Returns
     -------
-    float64 ``(3,)``, in levels of 0..255; 255 where fewer than 100 pixels are white.
+    ndarray
+        float64 ``(3,)``, in levels of 0..255; 255 where fewer than 100 pixels are white.
 
     Raises
     ------
-    InvalidImageError : no RGB image.
+    InvalidImageError
+        No RGB image.
 
     Notes
     -----

@@ -28,10 +28,13 @@ class ColorHistogram:
 
     Parameters
     ----------
-    colors : float64 ``(3, K)`` in [0, 1]; None: those of ``levels``.
-    counts : int64 ``(K,)``, all positive.
-    levels : uint8 ``(3, K)``, the same colors if every one lies on the 8-bit grid, so that equal ones are merged; they
-        stand in Morton order (bits of red, green and blue interleaved), neighbors in color next to each other.
+    colors : ndarray or None
+        float64 ``(3, K)`` in [0, 1]; None: those of ``levels``.
+    counts : ndarray
+        int64 ``(K,)``, all positive.
+    levels : ndarray, optional
+        uint8 ``(3, K)``, the same colors if every one lies on the 8-bit grid, so that equal ones are merged; they stand
+        in Morton order (bits of red, green and blue interleaved), neighbors in color next to each other.
     """
 
     def __init__(self, colors: np.ndarray | None, counts: np.ndarray, levels: np.ndarray | None = None):

@@ -65,14 +65,19 @@ def check_image(image: Image, value_range: ValueRange | None = None, channel_axi
 
     Parameters
     ----------
-    image : numpy array ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch tensor ``(..., 3, H, W)``; uint8 or float.
-    value_range : (low, high) of float images, default (0, 1). Ignored for uint8.
-    channel_axis : position of the channels, default -1 for numpy and -3 for torch.
+    image : ndarray or Tensor
+        numpy array ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch tensor ``(..., 3, H, W)``; uint8 or float.
+    value_range : (float, float), optional
+        (low, high) of float images, default (0, 1). Ignored for uint8.
+    channel_axis : int, optional
+        Position of the channels, default -1 for numpy and -3 for torch.
 
     Raises
     ------
-    InvalidImageError : wrong type, shape, dtype, NaN or infinite values, or values far outside the range.
-    ParameterError : a value range that is empty or not finite.
+    InvalidImageError
+        Wrong type, shape, dtype, NaN or infinite values, or values far outside the range.
+    ParameterError
+        A value range that is empty or not finite.
     """
     tensor = is_tensor(image)
     if not tensor and not isinstance(image, np.ndarray):

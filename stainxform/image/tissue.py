@@ -48,7 +48,10 @@ def tissue_planes(planes: Planes) -> Planes:
 def tissue_mask(image: Image, *, value_range: ValueRange | None = None, channel_axis: int | None = None) -> np.ndarray:
     """Tissue mask of an image, bool ``(H, W)`` (or ``(N, H, W)``): neither glass nor black.
 
-    Raises InvalidImageError for what is no RGB image.
+    Raises
+    ------
+    InvalidImageError
+        No RGB image.
     """
     spec = check_image(image, value_range, channel_axis)
     return np.asarray(tissue_planes(read_planes(np.moveaxis(as_numpy(image), spec.channel_axis, 0), spec)))

@@ -36,8 +36,11 @@ def read_image(path: str | Path) -> np.ndarray:
 
     Gray is repeated three times, a palette is expanded, transparency is laid over white.
 
-    Raises InvalidImageError for a file that is missing, truncated, no image, larger than Pillow's safety limit, deeper
-    than 8 bits, or that holds several images (pages of a TIFF, frames), of which none is guessed to be the one.
+    Raises
+    ------
+    InvalidImageError
+        A file that is missing, truncated, no image, larger than Pillow's safety limit, deeper than 8 bits, or that
+        holds several images (pages of a TIFF, frames), of which none is guessed to be the one.
     """
     from PIL import Image
 

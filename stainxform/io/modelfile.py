@@ -77,8 +77,11 @@ def write_model(path: str | Path, state: ModelState) -> None:
 def read_model(path: str | Path) -> ModelState:
     """Load and check a model file.
 
-    Raises ModelFileError if it is missing, truncated, not a stainxform model, of a newer format, or if its settings or
-    weights do not match their checksum or are not finite.
+    Raises
+    ------
+    ModelFileError
+        It is missing, truncated, not a stainxform model, of a newer format, or its settings or weights do not match
+        their checksum or are not finite.
     """
     path = Path(path)
     try:

@@ -29,15 +29,21 @@ def plan(
 
     Parameters
     ----------
-    inputs : folders, whose structure is kept below ``folder``, files and glob patterns, which go right into it.
-    folder : where the outputs go. What it holds already is no input.
-    rename : from the path of an input, relative, to that of its output.
-    suffixes : file types that a folder is searched for, lower case.
+    inputs : sequence of (str or Path)
+        Folders, whose structure is kept below ``folder``, files and glob patterns, which go right into it.
+    folder : Path
+        Where the outputs go. What it holds already is no input.
+    rename : callable
+        Rename from the path of an input, relative, to that of its output.
+    suffixes : sequence of str, optional
+        File types that a folder is searched for, lower case.
 
     Raises
     ------
-    InvalidImageError : an input matches nothing.
-    ParameterError : two inputs have the same output, an output lies outside ``folder`` or would replace an input.
+    InvalidImageError
+        An input matches nothing.
+    ParameterError
+        Two inputs have the same output, an output lies outside ``folder`` or would replace an input.
     """
     root = folder.resolve()
     jobs: dict[tuple[Path, Path], Job] = {}

@@ -63,12 +63,15 @@ class Settings:
 
         Parameters
         ----------
-        owner : what the settings are of, for error messages: the name of the method.
-        given : values by name.
+        owner : str
+            What the settings are of, for error messages: the name of the method.
+        given : mapping
+            Values by name.
 
         Raises
         ------
-        ParameterError : an unknown name, a value of the wrong type, or one that makes no sense.
+        ParameterError
+            An unknown name, a value of the wrong type, or one that makes no sense.
         """
         known = cls.names()
         for name in given:

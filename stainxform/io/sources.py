@@ -65,15 +65,19 @@ class Tiles(Sequence[np.ndarray]):
 
     Parameters
     ----------
-    images : a folder (searched recursively), a glob pattern, one file, one array (a tile or a batch), a list of any of
-        files and arrays, or a Dataset (``len`` and ``[i]``) whose items are arrays, tensors, tuples starting with
-        one, or dictionaries.
-    image_key : where the image is in dictionary items.
-    value_range : range of float tiles, default (0, 1); they are rounded to 8 bits.
+    images : str, Path, array_like, Dataset or iterable of these
+        A folder (searched recursively), a glob pattern, one file, one array (a tile or a batch), a list of any of files
+        and arrays, or a Dataset (``len`` and ``[i]``) whose items are arrays, tensors, tuples starting with one, or
+        dictionaries.
+    image_key : str, optional
+        Where the image is in dictionary items.
+    value_range : (float, float), optional
+        Range of float tiles, default (0, 1); they are rounded to 8 bits.
 
     Raises
     ------
-    InvalidImageError : nothing found, or a file is missing.
+    InvalidImageError
+        Nothing found, or a file is missing.
     """
 
     def __init__(self, images: Any, *, image_key: str = "image", value_range: ValueRange | None = None):
@@ -230,7 +234,10 @@ def _resolve(images: Any) -> Sequence[Any]:
 def files_of(where: str | Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     """Files of a folder (those of these types, all below it), a file, or a glob pattern, sorted.
 
-    Raises InvalidImageError if there are none.
+    Raises
+    ------
+    InvalidImageError
+        There are none.
     """
     path = Path(where)
     if path.is_dir():

@@ -69,15 +69,22 @@ def train(task: Task, settings: TrainingSettings, fingerprint: dict[str, Any]) -
 
     Parameters
     ----------
-    fingerprint : JSON-able settings of the method and its data; a checkpoint made with other ones is refused.
+    task : Task
+        What is trained.
+    settings : TrainingSettings
+        How long and how.
+    fingerprint : dict
+        JSON-able settings of the method and its data; a checkpoint made with other ones is refused.
 
     Returns
     -------
-    the numbers of the best validation, with ``step``.
+    dict of str to float
+        The numbers of the best validation, with ``step``.
 
     Raises
     ------
-    TrainingError : a checkpoint of another run, a damaged one, or a loss that is not finite.
+    TrainingError
+        A checkpoint of another run, a damaged one, or a loss that is not finite.
     """
     net = task.net
     with _private_random_state(), _Log(settings) as log, _progress(settings) as report:

@@ -21,20 +21,30 @@ class TrainingSettings(Settings):
 
     Parameters
     ----------
-    steps : optimizer steps.
-    seed : same seed, same tiles: same weights on one machine with the same number of threads.
-    decay : of the learning rate: "cosine" (to 2 % of the peak), "constant", or "linear" (constant for the first half,
+    steps : int, optional
+        Optimizer steps.
+    seed : int, optional
+        Same seed, same tiles: same weights on one machine with the same number of threads.
+    decay : str, optional
+        Decay of the learning rate: "cosine" (to 2 % of the peak), "constant", or "linear" (constant for the first half,
         then to zero).
-    validate_every : steps between validations, after each of which a checkpoint is written.
-    device : "auto" (CUDA where present), "cpu", "cuda", ...
-    workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
-    resume : continue from the checkpoint in ``workdir`` if there is one.
-    progress : show a progress bar; None: if stderr is a terminal.
+    validate_every : int, optional
+        Steps between validations, after each of which a checkpoint is written.
+    device : str, optional
+        "auto" (CUDA where present), "cpu", "cuda", ...
+    workdir : str or Path, optional
+        Folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
+    resume : bool, optional
+        Continue from the checkpoint in ``workdir`` if there is one.
+    progress : bool, optional
+        Show a progress bar; None: if stderr is a terminal.
 
     Raises
     ------
-    ParameterError : a value that makes no sense.
-    MissingDependencyError : torch is not installed.
+    ParameterError
+        A value that makes no sense.
+    MissingDependencyError
+        torch is not installed.
     """
 
     steps: int = 1000

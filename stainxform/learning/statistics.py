@@ -26,8 +26,10 @@ def with_fixed_statistics(net: Net, inputs: Callable[[], Iterable[Tensor]]) -> N
 
     Parameters
     ----------
-    net : in eval mode, its normalizations used in the order in which they are listed.
-    inputs : called for the batches ``(N, ...)`` that the network takes, the same each time; at least one.
+    net : torch.nn.Module
+        In eval mode, its normalizations used in the order in which they are listed.
+    inputs : callable
+        Called for the batches ``(N, ...)`` that the network takes, the same each time; at least one.
     """
     fixed = copy.deepcopy(net)
     for norm in [module for module in fixed.modules() if isinstance(module, nn.InstanceNorm2d)]:

@@ -46,8 +46,9 @@ class ImageMap(ABC):
 
     @property
     def tile(self) -> int | None:
-        """Side, in pixels, of the squares by which the image must be mapped, each by itself; they start at the image's
-        corner, and its far edges cut them off. None: any region will do.
+        """Side, in pixels, of the squares by which the image must be mapped, each by itself; None: any region will do.
+
+        They start at the image's corner, and its far edges cut them off.
         """
         return None
 
@@ -67,7 +68,10 @@ class ImageMap(ABC):
     ) -> Image:
         """Apply to an image or batch; type, layout, dtype and device are kept, the input is never written to.
 
-        Raises InvalidImageError for what is no RGB image.
+        Raises
+        ------
+        InvalidImageError
+            No RGB image.
         """
         return self.apply(image, check_image(image, value_range, channel_axis))
 
@@ -102,10 +106,15 @@ class TileMap(ImageMap):
 
     Parameters
     ----------
-    normalizer : a fitted normalizer, or any function called like one.
-    side : of the squares, in pixels.
+    normalizer : callable
+        A fitted normalizer, or any function called like one.
+    side : int
+        Side of the squares, in pixels.
 
-    Raises ParameterError for a side below 1.
+    Raises
+    ------
+    ParameterError
+        A side below 1.
     """
 
     normalizer: Callable[..., Image]

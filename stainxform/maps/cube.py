@@ -24,11 +24,17 @@ def write_cube(path: str | Path, lut: Lut3DMap, title: str = "stainxform") -> No
 
     Parameters
     ----------
-    path : usually ends in ``.cube``.
-    lut : a table of any size; many programs read at most 65 nodes. The format says nothing of interpolation.
-    title : shown by some programs; printable ASCII without quotes.
+    path : str or Path
+        Usually ends in ``.cube``.
+    lut : Lut3DMap
+        A table of any size; many programs read at most 65 nodes. The format says nothing of interpolation.
+    title : str, optional
+        Shown by some programs; printable ASCII without quotes.
 
-    Raises ParameterError for a title that the format cannot hold, or a table that is not finite.
+    Raises
+    ------
+    ParameterError
+        A title that the format cannot hold, or a table that is not finite.
     """
     if not (title.isascii() and title.isprintable()) or '"' in title or len(title) > _LONGEST_TITLE:
         raise ParameterError(f"the title must be printable ASCII without quotes, of at most 240 characters: {title!r}")
@@ -48,7 +54,10 @@ def _rows(slab: np.ndarray) -> Iterator[tuple[float, ...]]:
 def read_cube(path: str | Path, interpolation: Interpolation = "tetrahedral") -> Lut3DMap:
     """Read an Adobe/Resolve ``.cube`` file.
 
-    Raises ModelFileError for a file that is missing, truncated, of one dimension, too large or no ``.cube`` file.
+    Raises
+    ------
+    ModelFileError
+        A file that is missing, truncated, of one dimension, too large or no ``.cube`` file.
     """
     try:
         if Path(path).stat().st_size > _MAX_BYTES:

@@ -60,12 +60,18 @@ class Lut3DMap(ColorMap):
 
     Parameters
     ----------
-    table : float ``(N, N, N, 3)``, N from 2 to 256, indexed by red, green, blue.
-    interpolation : between the nodes, "tetrahedral" (of four nodes; mostly closer to our maps, see
+    table : ndarray
+        float ``(N, N, N, 3)``, N from 2 to 256, indexed by red, green, blue.
+    interpolation : {"tetrahedral", "trilinear"}, optional
+        Interpolation between the nodes, "tetrahedral" (of four nodes; mostly closer to our maps, see
         ``docs/results/lut_error.md``) or "trilinear" (of eight).
-    domain : colors of the first and of the last node; colors outside are clamped.
+    domain : ((float, float, float), (float, float, float)), optional
+        Colors of the first and of the last node; colors outside are clamped.
 
-    Raises ParameterError for a table of another shape, an unknown interpolation or an empty domain.
+    Raises
+    ------
+    ParameterError
+        A table of another shape, an unknown interpolation or an empty domain.
     """
 
     table: np.ndarray
@@ -128,14 +134,18 @@ def bake(color_map: ImageMap, nodes: int = 33, interpolation: Interpolation = "t
 
     Parameters
     ----------
-    color_map : any ColorMap, for example ``normalizer.map_for(image)`` of a pointwise method.
-    nodes : of each axis, 2 to 256. Usual are 17, 33 and 65; with 256 nodes, 200 MB, 8-bit images come
-        out bit-equal to the closed form in numpy.
-    interpolation : see :class:`Lut3DMap`.
+    color_map : ImageMap
+        Any ColorMap, for example ``normalizer.map_for(image)`` of a pointwise method.
+    nodes : int, optional
+        Of each axis, 2 to 256. Usual are 17, 33 and 65; with 256 nodes, 200 MB, 8-bit images come out bit-equal to the
+        closed form in numpy.
+    interpolation : {"tetrahedral", "trilinear"}, optional
+        See :class:`Lut3DMap`.
 
     Raises
     ------
-    ParameterError : a map that looks at more than a pixel's own color, or a number of nodes that makes no sense.
+    ParameterError
+        A map that looks at more than a pixel's own color, or a number of nodes that makes no sense.
     """
     if not isinstance(color_map, ColorMap):
         raise ParameterError(
@@ -167,14 +177,21 @@ def bake_center(
 
     Parameters
     ----------
-    normalizer : fitted on our center.
-    images : tiles of the other center, or of one of its slides: arrays, a folder, a glob pattern, files.
-    nodes, interpolation : see :func:`bake`.
+    normalizer : HasMapForTiles
+        Fitted on our center.
+    images : str, Path, array_like, Dataset or iterable of these
+        Tiles of the other center, or of one of its slides: arrays, a folder, a glob pattern, files.
+    nodes : int, optional
+        See :func:`bake`.
+    interpolation : {"tetrahedral", "trilinear"}, optional
+        See :func:`bake`.
 
     Raises
     ------
-    ParameterError : a normalizer whose maps look at more than a pixel's own color.
-    NotEnoughTissueError : too little tissue to estimate from.
+    ParameterError
+        A normalizer whose maps look at more than a pixel's own color.
+    NotEnoughTissueError
+        Too little tissue to estimate from.
     """
     return bake(normalizer.map_for_tiles(images), nodes, interpolation)
 
@@ -193,12 +210,19 @@ def bake_error(color_map: ColorMap, lut: ColorMap, images: Any = None, *, seed: 
 
     Parameters
     ----------
-    color_map : the closed form.
-    lut : what stands in for it.
-    images : the colors to measure on, each as often as it occurs; None: 2^18 random 8-bit colors.
-    seed : of the random colors.
+    color_map : ColorMap
+        The closed form.
+    lut : ColorMap
+        What stands in for it.
+    images : str, Path, array_like, Dataset or iterable of these, optional
+        The colors to measure on, each as often as it occurs; None: 2^18 random 8-bit colors.
+    seed : int, optional
+        Seed of the random colors.
 
-    Raises ParameterError if the images hold no pixel.
+    Raises
+    ------
+    ParameterError
+        The images hold no pixel.
     """
     if images is None:
         colors = np.random.default_rng(seed).integers(0, 256, (1, RANDOM_COLORS, 3), dtype=np.uint8)

@@ -39,8 +39,10 @@ class StainMatrixMap(ColorMap):
 
     Parameters
     ----------
-    matrix : float64 ``(3, 3)``.
-    space : the optical-density convention of both sides.
+    matrix : ndarray
+        float64 ``(3, 3)``.
+    space : OpticalDensity, optional
+        The optical-density convention of both sides.
     """
 
     matrix: np.ndarray
@@ -64,9 +66,12 @@ class NonnegativeStainMap(ColorMap):
 
     Parameters
     ----------
-    separation : from optical density to amounts, 0 or more.
-    stain_matrix : float64 ``(3, k)``, the optical density that one unit of each amount becomes.
-    source, target : the optical-density conventions of the two sides.
+    separation : Separation
+        Separation from optical density to amounts, 0 or more.
+    stain_matrix : ndarray
+        float64 ``(3, k)``, the optical density that one unit of each amount becomes.
+    source, target : LogarithmicSpace
+        The optical-density conventions of the two sides.
     """
 
     separation: Separation
@@ -97,8 +102,10 @@ class ChannelAffineMap(ColorMap):
 
     Parameters
     ----------
-    space : color space in which the channels are mapped.
-    scale, shift : float64 ``(3,)``, in the units of that space.
+    space : ColorSpace
+        Color space in which the channels are mapped.
+    scale, shift : ndarray
+        float64 ``(3,)``, in the units of that space.
     """
 
     space: ColorSpace
@@ -125,7 +132,8 @@ class CurveMap(ColorMap):
 
     Parameters
     ----------
-    curves : float64 ``(3, K)``, values at inputs 0, 1/(K-1), ..., 1; with K = 256 the nodes are the 8-bit levels.
+    curves : ndarray
+        float64 ``(3, K)``, values at inputs 0, 1/(K-1), ..., 1; with K = 256 the nodes are the 8-bit levels.
     """
 
     curves: np.ndarray
@@ -167,9 +175,13 @@ class PointwiseNetMap(ColorMap):
 
     Parameters
     ----------
-    layers : of each layer the weight ``(out, in)`` and the bias ``(out,)``; the first takes, the last gives 3 channels.
+    layers : tuple of (ndarray, ndarray)
+        Of each layer the weight ``(out, in)`` and the bias ``(out,)``; the first takes, the last gives 3 channels.
 
-    Raises ValueError for layers that do not fit each other, or weights too large to be exact.
+    Raises
+    ------
+    ValueError
+        Layers that do not fit each other, or weights too large to be exact.
     """
 
     layers: tuple[tuple[np.ndarray, np.ndarray], ...]

@@ -20,10 +20,17 @@ def surroundings(image_map: ImageMap, box: Box, shape: tuple[int, int]) -> Box:
 
     Parameters
     ----------
-    box : within the image; a square of its grid where the map has a ``tile``.
-    shape : (height, width) of the image.
+    image_map : ImageMap
+        The map.
+    box : (int, int, int, int)
+        Box within the image; a square of its grid where the map has a ``tile``.
+    shape : (int, int)
+        (height, width) of the image.
 
-    Raises ParameterError for a map that needs the whole image.
+    Raises
+    ------
+    ParameterError
+        A map that needs the whole image.
     """
     halo, align = image_map.halo, image_map.align
     if halo is None:
@@ -48,12 +55,23 @@ def apply_in_tiles(
 
     Parameters
     ----------
-    tile : side of the squares, in pixels; a map with a ``tile`` of its own takes that.
+    image_map : ImageMap
+        The map.
+    image : ndarray or Tensor
+        As every image: numpy ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch ``(..., 3, H, W)``.
+    tile : int, optional
+        Side of the squares, in pixels; a map with a ``tile`` of its own takes that.
+    value_range : (float, float), optional
+        As for every image.
+    channel_axis : int, optional
+        As for every image.
 
     Raises
     ------
-    InvalidImageError : no RGB image.
-    ParameterError : the map depends on the whole image, or ``tile`` is below 1.
+    InvalidImageError
+        No RGB image.
+    ParameterError
+        The map depends on the whole image, or ``tile`` is below 1.
     """
     if tile < 1:
         raise ParameterError(f"tile must be at least 1 pixel, got {tile}")

@@ -498,18 +498,22 @@ class RandBrightnessContrast(RandAugmentation):
 
     Draws from :class:`stainxform.augment.BrightnessContrast`.
 
+    Source: Tellez et al., Medical Image Analysis 58, 2019.
+
     Parameters
     ----------
     preset : str, optional
         A strength by name: light, strong.
-    brightness, contrast : (low, high) of the factors, within 0..10; 1 changes nothing.
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    brightness, contrast : (float, float), optional
+        (low, high) of the factors, within 0..10; 1 changes nothing.
+    prob : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-
-    Source: Tellez et al., Medical Image Analysis 58, 2019.
     """
 
     def __init__(
@@ -528,20 +532,26 @@ class RandBrightnessContrastd(RandAugmentationd):
 
     Draws from :class:`stainxform.augment.BrightnessContrast`.
 
+    Source: Tellez et al., Medical Image Analysis 58, 2019.
+
     Parameters
     ----------
-    keys : one key or several, of the images; all get the same draw.
+    keys : hashable or sequence of hashable
+        One key or several, of the images; all get the same draw.
     preset : str, optional
         A strength by name: light, strong.
-    brightness, contrast : (low, high) of the factors, within 0..10; 1 changes nothing.
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    brightness, contrast : (float, float), optional
+        (low, high) of the factors, within 0..10; 1 changes nothing.
+    prob : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-    allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
-
-    Source: Tellez et al., Medical Image Analysis 58, 2019.
+    allow_missing_keys : bool, optional
+        Skip a key that is not in the data, instead of raising KeyError.
     """
 
     def __init__(
@@ -566,22 +576,28 @@ class RandHED(RandAugmentation):
 
     Draws from :class:`stainxform.augment.HED`.
 
+    Source: Tellez et al., IEEE TMI 37(9), 2018; Medical Image Analysis 58, 2019.
+
     Parameters
     ----------
     preset : str, optional
         A strength by name: light, strong.
-    sigma, bias : (low, high), within -1..1; drawn for each stain by itself.
-    definition : "legacy" (-ln(I + 2), scikit-image up to 0.17; the published ranges are meant for it) or "current"
-        (scikit-image since 0.19). Ranges do not carry over: in "current" the same sigma changes colors much less and
-        the same bias twice as much; and colors that the three stains cannot mix change in every draw.
-    cutoff : an image whose mean, in 0..1, lies outside is left as it is: mostly glass, or mostly black.
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    sigma, bias : (float, float), optional
+        (low, high), within -1..1; drawn for each stain by itself.
+    definition : str, optional
+        "legacy" (-ln(I + 2), scikit-image up to 0.17; the published ranges are meant for it) or "current" (scikit-image
+        since 0.19). Ranges do not carry over: in "current" the same sigma changes colors much less and the same bias
+        twice as much; and colors that the three stains cannot mix change in every draw.
+    cutoff : (float, float), optional
+        An image whose mean, in 0..1, lies outside is left as it is: mostly glass, or mostly black.
+    prob : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-
-    Source: Tellez et al., IEEE TMI 37(9), 2018; Medical Image Analysis 58, 2019.
     """
 
     def __init__(
@@ -602,24 +618,32 @@ class RandHEDd(RandAugmentationd):
 
     Draws from :class:`stainxform.augment.HED`.
 
+    Source: Tellez et al., IEEE TMI 37(9), 2018; Medical Image Analysis 58, 2019.
+
     Parameters
     ----------
-    keys : one key or several, of the images; all get the same draw.
+    keys : hashable or sequence of hashable
+        One key or several, of the images; all get the same draw.
     preset : str, optional
         A strength by name: light, strong.
-    sigma, bias : (low, high), within -1..1; drawn for each stain by itself.
-    definition : "legacy" (-ln(I + 2), scikit-image up to 0.17; the published ranges are meant for it) or "current"
-        (scikit-image since 0.19). Ranges do not carry over: in "current" the same sigma changes colors much less and
-        the same bias twice as much; and colors that the three stains cannot mix change in every draw.
-    cutoff : an image whose mean, in 0..1, lies outside is left as it is: mostly glass, or mostly black.
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    sigma, bias : (float, float), optional
+        (low, high), within -1..1; drawn for each stain by itself.
+    definition : str, optional
+        "legacy" (-ln(I + 2), scikit-image up to 0.17; the published ranges are meant for it) or "current" (scikit-image
+        since 0.19). Ranges do not carry over: in "current" the same sigma changes colors much less and the same bias
+        twice as much; and colors that the three stains cannot mix change in every draw.
+    cutoff : (float, float), optional
+        An image whose mean, in 0..1, lies outside is left as it is: mostly glass, or mostly black.
+    prob : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-    allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
-
-    Source: Tellez et al., IEEE TMI 37(9), 2018; Medical Image Analysis 58, 2019.
+    allow_missing_keys : bool, optional
+        Skip a key that is not in the data, instead of raising KeyError.
     """
 
     def __init__(
@@ -646,19 +670,24 @@ class RandHSV(RandAugmentation):
 
     Draws from :class:`stainxform.augment.HSV`.
 
+    Source: Tellez et al., Medical Image Analysis 58, 2019.
+
     Parameters
     ----------
     preset : str, optional
         A strength by name: light, strong.
-    hue : (low, high), in turns, within -1..1.
-    saturation : (low, high), within -1..1; -1 is gray.
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    hue : (float, float), optional
+        (low, high), in turns, within -1..1.
+    saturation : (float, float), optional
+        (low, high), within -1..1; -1 is gray.
+    prob : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-
-    Source: Tellez et al., Medical Image Analysis 58, 2019.
     """
 
     def __init__(
@@ -677,21 +706,28 @@ class RandHSVd(RandAugmentationd):
 
     Draws from :class:`stainxform.augment.HSV`.
 
+    Source: Tellez et al., Medical Image Analysis 58, 2019.
+
     Parameters
     ----------
-    keys : one key or several, of the images; all get the same draw.
+    keys : hashable or sequence of hashable
+        One key or several, of the images; all get the same draw.
     preset : str, optional
         A strength by name: light, strong.
-    hue : (low, high), in turns, within -1..1.
-    saturation : (low, high), within -1..1; -1 is gray.
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    hue : (float, float), optional
+        (low, high), in turns, within -1..1.
+    saturation : (float, float), optional
+        (low, high), within -1..1; -1 is gray.
+    prob : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-    allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
-
-    Source: Tellez et al., Medical Image Analysis 58, 2019.
+    allow_missing_keys : bool, optional
+        Skip a key that is not in the data, instead of raising KeyError.
     """
 
     def __init__(
@@ -716,20 +752,26 @@ class RandStainNA(RandAugmentation):
 
     Draws from :class:`stainxform.augment.RandStainNA`.
 
+    Source: Shen et al., MICCAI 2022, arXiv 2206.12694.
+
     Parameters
     ----------
     preset : str, optional
         A strength by name: light, strong.
-    model : the fitted :class:`ColorStatistics`, or the path of their file. The file is read once, now.
-    spread : multiplies the spread of the distribution; the authors' std_hyper is spread - 1.
-    distribution : "normal" or "laplace" (with the standard deviation as its scale, as in the authors' code).
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    model : str, Path or ColorStatistics
+        The fitted :class:`ColorStatistics`, or the path of their file. The file is read once, now.
+    spread : float, optional
+        Multiplies the spread of the distribution; the authors' std_hyper is spread - 1.
+    distribution : str, optional
+        "normal" or "laplace" (with the standard deviation as its scale, as in the authors' code).
+    prob : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-
-    Source: Shen et al., MICCAI 2022, arXiv 2206.12694.
     """
 
     def __init__(
@@ -749,22 +791,30 @@ class RandStainNAd(RandAugmentationd):
 
     Draws from :class:`stainxform.augment.RandStainNA`.
 
+    Source: Shen et al., MICCAI 2022, arXiv 2206.12694.
+
     Parameters
     ----------
-    keys : one key or several, of the images; all get the same draw.
+    keys : hashable or sequence of hashable
+        One key or several, of the images; all get the same draw.
     preset : str, optional
         A strength by name: light, strong.
-    model : the fitted :class:`ColorStatistics`, or the path of their file. The file is read once, now.
-    spread : multiplies the spread of the distribution; the authors' std_hyper is spread - 1.
-    distribution : "normal" or "laplace" (with the standard deviation as its scale, as in the authors' code).
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    model : str, Path or ColorStatistics
+        The fitted :class:`ColorStatistics`, or the path of their file. The file is read once, now.
+    spread : float, optional
+        Multiplies the spread of the distribution; the authors' std_hyper is spread - 1.
+    distribution : str, optional
+        "normal" or "laplace" (with the standard deviation as its scale, as in the authors' code).
+    prob : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-    allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
-
-    Source: Shen et al., MICCAI 2022, arXiv 2206.12694.
+    allow_missing_keys : bool, optional
+        Skip a key that is not in the data, instead of raising KeyError.
     """
 
     def __init__(
@@ -790,15 +840,18 @@ class RandStainGrayscale(RandAugmentation):
 
     Draws from :class:`stainxform.augment.StainGrayscale`.
 
+    Source: ITU-R BT.601; as a baseline in Tellez et al., Medical Image Analysis 58, 2019.
+
     Parameters
     ----------
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    prob : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-
-    Source: ITU-R BT.601; as a baseline in Tellez et al., Medical Image Analysis 58, 2019.
     """
 
     def __init__(
@@ -814,17 +867,22 @@ class RandStainGrayscaled(RandAugmentationd):
 
     Draws from :class:`stainxform.augment.StainGrayscale`.
 
+    Source: ITU-R BT.601; as a baseline in Tellez et al., Medical Image Analysis 58, 2019.
+
     Parameters
     ----------
-    keys : one key or several, of the images; all get the same draw.
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    keys : hashable or sequence of hashable
+        One key or several, of the images; all get the same draw.
+    prob : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-    allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
-
-    Source: ITU-R BT.601; as a baseline in Tellez et al., Medical Image Analysis 58, 2019.
+    allow_missing_keys : bool, optional
+        Skip a key that is not in the data, instead of raising KeyError.
     """
 
     def __init__(
@@ -846,26 +904,33 @@ class RandStainJitter(RandAugmentation):
 
     Draws from :class:`stainxform.augment.StainJitter`.
 
+    Source: StainTools (Byfield 2018); Macenko et al., ISBI 2009, for the stain vectors.
+
     Parameters
     ----------
     preset : str, optional
         A strength by name: light, strong.
-    sigma, bias : (low, high), within -1..1; drawn for each stain by itself. The bias is an optical density, natural
-        logarithm.
-    estimator : what estimates the image's stain matrix, a name in ``stainxform.stains.ESTIMATORS``.
-    stain_matrix : instead of an estimate: the name of published stains ("he", "hdab", ..., see
-        :func:`stainxform.stains.references.reference_stains`), or three rows (red, green, blue) of two optical densities,
-        which are scaled to unit length.
-    residual : keep what the two stains cannot explain (pigment, blood, ink; a neutral draw then changes nothing), or
-        drop it, which moves every color into the plane of the two stains, as StainTools does.
-    tissue_only : leave glass and black as they are (StainTools' default).
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    sigma, bias : (float, float), optional
+        (low, high), within -1..1; drawn for each stain by itself. The bias is an optical density, natural logarithm.
+    estimator : str, optional
+        What estimates the image's stain matrix, a name in ``stainxform.stains.ESTIMATORS``.
+    stain_matrix : str or tuple of tuple of float, optional
+        Instead of an estimate: the name of published stains ("he", "hdab", ..., see
+        :func:`stainxform.stains.references.reference_stains`), or three rows (red, green, blue) of two optical
+        densities, which are scaled to unit length.
+    residual : bool, optional
+        Keep what the two stains cannot explain (pigment, blood, ink; a neutral draw then changes nothing), or drop it,
+        which moves every color into the plane of the two stains, as StainTools does.
+    tissue_only : bool, optional
+        Leave glass and black as they are (StainTools' default).
+    prob : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-
-    Source: StainTools (Byfield 2018); Macenko et al., ISBI 2009, for the stain vectors.
     """
 
     def __init__(
@@ -888,28 +953,37 @@ class RandStainJitterd(RandAugmentationd):
 
     Draws from :class:`stainxform.augment.StainJitter`.
 
+    Source: StainTools (Byfield 2018); Macenko et al., ISBI 2009, for the stain vectors.
+
     Parameters
     ----------
-    keys : one key or several, of the images; all get the same draw.
+    keys : hashable or sequence of hashable
+        One key or several, of the images; all get the same draw.
     preset : str, optional
         A strength by name: light, strong.
-    sigma, bias : (low, high), within -1..1; drawn for each stain by itself. The bias is an optical density, natural
-        logarithm.
-    estimator : what estimates the image's stain matrix, a name in ``stainxform.stains.ESTIMATORS``.
-    stain_matrix : instead of an estimate: the name of published stains ("he", "hdab", ..., see
-        :func:`stainxform.stains.references.reference_stains`), or three rows (red, green, blue) of two optical densities,
-        which are scaled to unit length.
-    residual : keep what the two stains cannot explain (pigment, blood, ink; a neutral draw then changes nothing), or
-        drop it, which moves every color into the plane of the two stains, as StainTools does.
-    tissue_only : leave glass and black as they are (StainTools' default).
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    sigma, bias : (float, float), optional
+        (low, high), within -1..1; drawn for each stain by itself. The bias is an optical density, natural logarithm.
+    estimator : str, optional
+        What estimates the image's stain matrix, a name in ``stainxform.stains.ESTIMATORS``.
+    stain_matrix : str or tuple of tuple of float, optional
+        Instead of an estimate: the name of published stains ("he", "hdab", ..., see
+        :func:`stainxform.stains.references.reference_stains`), or three rows (red, green, blue) of two optical
+        densities, which are scaled to unit length.
+    residual : bool, optional
+        Keep what the two stains cannot explain (pigment, blood, ink; a neutral draw then changes nothing), or drop it,
+        which moves every color into the plane of the two stains, as StainTools does.
+    tissue_only : bool, optional
+        Leave glass and black as they are (StainTools' default).
+    prob : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-    allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
-
-    Source: StainTools (Byfield 2018); Macenko et al., ISBI 2009, for the stain vectors.
+    allow_missing_keys : bool, optional
+        Skip a key that is not in the data, instead of raising KeyError.
     """
 
     def __init__(
@@ -938,18 +1012,23 @@ class RandStainStyle(RandAugmentation):
 
     Draws from :class:`stainxform.augment.StainStyle`.
 
+    Source: stainxform; any fitted pointwise method.
+
     Parameters
     ----------
-    models : fitted normalizers of pointwise methods (Macenko, Reinhard, ...), or the paths of their model files. The
-        files are read once, now.
-    interpolate : draw two centers and a weight, and go between their results.
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    models : sequence of (str, Path or Normalizer)
+        Fitted normalizers of pointwise methods (Macenko, Reinhard, ...), or the paths of their model files. The files
+        are read once, now.
+    interpolate : bool, optional
+        Draw two centers and a weight, and go between their results.
+    prob : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-
-    Source: stainxform; any fitted pointwise method.
     """
 
     def __init__(
@@ -967,20 +1046,27 @@ class RandStainStyled(RandAugmentationd):
 
     Draws from :class:`stainxform.augment.StainStyle`.
 
+    Source: stainxform; any fitted pointwise method.
+
     Parameters
     ----------
-    keys : one key or several, of the images; all get the same draw.
-    models : fitted normalizers of pointwise methods (Macenko, Reinhard, ...), or the paths of their model files. The
-        files are read once, now.
-    interpolate : draw two centers and a weight, and go between their results.
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    keys : hashable or sequence of hashable
+        One key or several, of the images; all get the same draw.
+    models : sequence of (str, Path or Normalizer)
+        Fitted normalizers of pointwise methods (Macenko, Reinhard, ...), or the paths of their model files. The files
+        are read once, now.
+    interpolate : bool, optional
+        Draw two centers and a weight, and go between their results.
+    prob : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-    allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
-
-    Source: stainxform; any fitted pointwise method.
+    allow_missing_keys : bool, optional
+        Skip a key that is not in the data, instead of raising KeyError.
     """
 
     def __init__(

@@ -25,7 +25,10 @@ __all__ = ["RandAugmentation", "RandAugmentationd", "of_augmentation", "single_i
 def single_image(img: NdarrayOrTensor) -> NdarrayOrTensor:
     """The image ``(3, H, W)`` that a transform was given, without meta where MONAI is told not to track any.
 
-    Raises InvalidImageError for a volume or a batch.
+    Raises
+    ------
+    InvalidImageError
+        A volume or a batch.
     """
     if getattr(img, "ndim", 3) != 3:
         raise InvalidImageError(
@@ -40,11 +43,16 @@ class RandAugmentation(RandomizableTransform):
 
     Parameters
     ----------
-    prob : probability of applying it.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    prob : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
+    **parameters
+        Arguments of the augmentation.
     """
 
     __module__ = "stainxform.monai"
@@ -78,17 +86,22 @@ class RandAugmentation(RandomizableTransform):
 
         Parameters
         ----------
-        img : ``(3, H, W)`` numpy array, tensor or MetaTensor; uint8 in 0..255, or float in ``value_range``.
-        randomize : draw anew; otherwise the last draw is used.
+        img : ndarray or Tensor
+            ``(3, H, W)`` numpy array, tensor or MetaTensor; uint8 in 0..255, or float in ``value_range``.
+        randomize : bool, optional
+            Draw anew; otherwise the last draw is used.
 
         Returns
         -------
-        image of the same type, shape, dtype, device, meta and applied_operations; ``img`` itself if it is left out.
+        ndarray or Tensor
+            Image of the same type, shape, dtype, device, meta and applied_operations; ``img`` itself if it is left out.
 
         Raises
         ------
-        InvalidImageError : a volume, a batch, another number of channels, NaN, or values far outside ``value_range``.
-        NotEnoughTissueError : a blank image, with ``on_blank="raise"``.
+        InvalidImageError
+            A volume, a batch, another number of channels, NaN, or values far outside ``value_range``.
+        NotEnoughTissueError
+            A blank image, with ``on_blank="raise"``.
         """
         img = single_image(img)
         if randomize:
@@ -103,8 +116,12 @@ class RandAugmentationd(Randomizable, MapTransform):
 
     Parameters
     ----------
-    keys : one key or several, of the images; all get the same draw.
-    allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
+    keys : hashable or sequence of hashable
+        One key or several, of the images; all get the same draw.
+    allow_missing_keys : bool, optional
+        Skip a key that is not in the data, instead of raising KeyError.
+    **arguments
+        Arguments of :class:`RandAugmentation`.
     """
 
     __module__ = "stainxform.monai"

@@ -28,16 +28,21 @@ class StainNormalize(Transform):
 
     Parameters
     ----------
-    model : path of a model file of any method, or a fitted :class:`~stainxform.Normalizer`. The file is read once, now.
-    value_range : (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after
-        ScaleIntensity pass ``(0, 1)``. Ignored for uint8.
-    on_blank : an image with too little tissue is returned unchanged ("keep"), with a StainXformWarning ("warn"), or
-        raises NotEnoughTissueError ("raise").
+    model : str, Path or Normalizer
+        Path of a model file of any method, or a fitted :class:`~stainxform.Normalizer`. The file is read once, now.
+    value_range : (float, float), optional
+        (low, high) of float images. The default is what LoadImage yields, float32 in 0..255; after ScaleIntensity pass
+        ``(0, 1)``. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue is returned unchanged ("keep"), with a StainXformWarning ("warn"), or raises
+        NotEnoughTissueError ("raise").
 
     Raises
     ------
-    ModelFileError : the file is missing or no valid model.
-    ParameterError : an argument makes no sense, or the model is of a method that this transform does not take.
+    ModelFileError
+        The file is missing or no valid model.
+    ParameterError
+        An argument makes no sense, or the model is of a method that this transform does not take.
     """
 
     __module__ = "stainxform.monai"
@@ -60,16 +65,20 @@ class StainNormalize(Transform):
 
         Parameters
         ----------
-        img : ``(3, H, W)`` numpy array, tensor or MetaTensor; uint8 in 0..255, or float in ``value_range``.
+        img : ndarray or Tensor
+            ``(3, H, W)`` numpy array, tensor or MetaTensor; uint8 in 0..255, or float in ``value_range``.
 
         Returns
         -------
-        new image of the same type, shape, dtype, device, meta and applied_operations.
+        ndarray or Tensor
+            New image of the same type, shape, dtype, device, meta and applied_operations.
 
         Raises
         ------
-        InvalidImageError : a volume, a batch, another number of channels, NaN, or values far outside ``value_range``.
-        NotEnoughTissueError : a blank image, with ``on_blank="raise"``.
+        InvalidImageError
+            A volume, a batch, another number of channels, NaN, or values far outside ``value_range``.
+        NotEnoughTissueError
+            A blank image, with ``on_blank="raise"``.
         """
         img = single_image(img)
         return self.normalizer(img, value_range=self.value_range, channel_axis=-3, on_blank=self.on_blank)
@@ -80,9 +89,16 @@ class StainNormalized(MapTransform):
 
     Parameters
     ----------
-    keys : one key or several, of the images to normalize.
-    model, value_range, on_blank : see :class:`StainNormalize`.
-    allow_missing_keys : skip a key that is not in the data, instead of raising KeyError.
+    keys : hashable or sequence of hashable
+        One key or several, of the images to normalize.
+    model : str, Path or Normalizer
+        See :class:`StainNormalize`.
+    value_range : (float, float), optional
+        See :class:`StainNormalize`.
+    on_blank : {"keep", "warn", "raise"}, optional
+        See :class:`StainNormalize`.
+    allow_missing_keys : bool, optional
+        Skip a key that is not in the data, instead of raising KeyError.
     """
 
     __module__ = "stainxform.monai"

@@ -34,9 +34,13 @@ class SlideReader(BaseWSIReader):
 
     Parameters
     ----------
-    level, mpp, power, mpp_rtol, mpp_atol, power_rtol, power_atol, channel_dim, dtype, device, mode : see
-        ``monai.data.BaseWSIReader``; at most one of the first three.
-    slide_reader : "tifffile", "cucim" or "openslide" forces one; "auto" as in :func:`stainxform.open_slide`.
+    *args
+        Those of ``monai.data.BaseWSIReader``, also by keyword: level, mpp, power, mpp_rtol, mpp_atol, power_rtol,
+        power_atol, channel_dim, dtype, device and mode; at most one of the first three.
+    slide_reader : str, optional
+        "tifffile", "cucim" or "openslide" forces one; "auto" as in :func:`stainxform.open_slide`.
+    **kwargs
+        See ``*args``.
     """
 
     __module__ = "stainxform.monai"
@@ -54,7 +58,10 @@ class SlideReader(BaseWSIReader):
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> WholeSlide | list[WholeSlide]:
         """Open a slide, or a list of slides.
 
-        Raises SlideError for what is no readable slide, now and not in the middle of a training.
+        Raises
+        ------
+        SlideError
+            No readable slide, now and not in the middle of a training.
         """
         slides = [
             WholeSlide(os.path.abspath(path), **{"reader": self.slide_reader, **kwargs}) for path in ensure_tuple(data)

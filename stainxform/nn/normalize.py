@@ -24,12 +24,6 @@ __all__ = ["Normalize", "OnUnitImages", "Tissue"]
 class Normalize(nn.Module):
     """Make images look like they came from the center that a model was fitted on.
 
-    Parameters
-    ----------
-    model : path of a model file, a fitted :class:`~stainxform.Normalizer`, or a map that is applied as it is, such as
-        ``normalizer.map_for_tiles(tiles)`` of a slide.
-    value_range : (low, high) of float images. Ignored for uint8.
-
     Maps, StainLUT, StainNet and StainGAN are torch operations throughout (``self.native``). Other normalizers estimate
     from every image in the operator ``stainxform::normalize``: graphs hold it as one node, and gradients flow as if the
     estimated map were fixed.
@@ -37,10 +31,20 @@ class Normalize(nn.Module):
     It computes in float32 on the device of the image, which must be that of the module, and stays in eval mode, whatever
     the model around it does. Blank images come back unchanged, except from a map, which knows no blank images.
 
+    Parameters
+    ----------
+    model : str, Path, Normalizer or ImageMap
+        Path of a model file, a fitted :class:`~stainxform.Normalizer`, or a map that is applied as it is, such as
+        ``normalizer.map_for_tiles(tiles)`` of a slide.
+    value_range : (float, float), optional
+        (low, high) of float images. Ignored for uint8.
+
     Raises
     ------
-    ModelFileError : the file is missing or no valid model.
-    ParameterError : the model is no path, normalizer or map, or a map that cannot be computed here.
+    ModelFileError
+        The file is missing or no valid model.
+    ParameterError
+        The model is no path, normalizer or map, or a map that cannot be computed here.
     """
 
     def __init__(self, model: str | Path | Normalizer | ImageMap, value_range: ValueRange = (0, 1)) -> None:
@@ -61,15 +65,18 @@ class Normalize(nn.Module):
 
         Parameters
         ----------
-        image : tensor ``(3, H, W)`` or ``(N, 3, H, W)``; uint8 in 0..255, or float in ``value_range``.
+        image : Tensor
+            Tensor ``(3, H, W)`` or ``(N, 3, H, W)``; uint8 in 0..255, or float in ``value_range``.
 
         Returns
         -------
-        tensor of the same shape and dtype; uint8 is rounded, floats are clipped to the range. NaN gives NaN.
+        Tensor
+            Tensor of the same shape and dtype; uint8 is rounded, floats are clipped to the range. NaN gives NaN.
 
         Raises
         ------
-        InvalidImageError : another shape or dtype; in a method that estimates also NaN, or values far outside.
+        InvalidImageError
+            Another shape or dtype; in a method that estimates also NaN, or values far outside.
         """
         integer = image.dtype == torch.uint8
         if image.ndim not in (3, 4) or image.shape[-3] != 3 or not (integer or image.is_floating_point()):
@@ -111,8 +118,10 @@ class OnUnitImages(nn.Module):
 
     Parameters
     ----------
-    colors : unit images to unit images, float32 ``(N, 3, H, W)``.
-    min_tissue : images with a smaller fraction of tissue are kept; None keeps none.
+    colors : torch.nn.Module
+        Unit images to unit images, float32 ``(N, 3, H, W)``.
+    min_tissue : float, optional
+        Images with a smaller fraction of tissue are kept; None keeps none.
     """
 
     def __init__(self, colors: nn.Module, min_tissue: float | None = None):

@@ -24,7 +24,8 @@ class Estimated(nn.Module):
 
     Parameters
     ----------
-    normalizer : it becomes the buffer ``model``: loading another state swaps the center.
+    normalizer : Normalizer
+        It becomes the buffer ``model``: loading another state swaps the center.
     """
 
     model: Tensor
@@ -59,7 +60,10 @@ torch.library.define(
 def normalize_backward(gradient: Tensor, batch: Tensor, model: Tensor, low: float, high: float) -> Tensor:
     """Gradient with respect to the images, each one's map held fixed; that of a blank image passes through.
 
-    Raises ParameterError for a normalizer whose maps are not differentiable.
+    Raises
+    ------
+    ParameterError
+        A normalizer whose maps are not differentiable.
     """
     normalizer, parts = _normalizer(model), []
     for image, upstream in zip(batch.detach(), gradient):

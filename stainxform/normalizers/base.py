@@ -42,8 +42,10 @@ class Normalizer(ABC):
 
     Attributes
     ----------
-    info : CenterInfo of the fit.
-    min_tissue : fraction of tissue below which a tile counts as blank.
+    info : CenterInfo
+        CenterInfo of the fit.
+    min_tissue : float
+        Fraction of tissue below which a tile counts as blank.
     """
 
     info: CenterInfo = CenterInfo()
@@ -67,22 +69,35 @@ class Normalizer(ABC):
 
         Parameters
         ----------
-        images : whatever :meth:`fit` takes. ``stainxform.io.sources`` goes through it as images (``iterate``), uint8
-            tiles (``as_tiles``) or counted colors (``histograms_of``).
-        settings : an instance of :attr:`Settings`, checked.
+        images : str, Path, array_like, Dataset or iterable of these
+            Whatever :meth:`fit` takes. ``stainxform.io.sources`` goes through it as images (``iterate``), uint8 tiles
+            (``as_tiles``) or counted colors (``histograms_of``).
+        settings : object
+            An instance of :attr:`Settings`, checked.
 
-        Raises NotEnoughTissueError if there is too little to fit on.
+        Raises
+        ------
+        NotEnoughTissueError
+            There is too little to fit on.
         """
 
     @abstractmethod
     def image_map(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ImageMap:
-        """The map that one image needs; raises NotEnoughTissueError if it cannot be estimated.
+        """The map that one image needs.
 
         Parameters
         ----------
-        image : one image, checked: it holds enough tissue.
-        spec : how its values are stored.
-        histogram : its counted colors.
+        image : ndarray or Tensor
+            One image, checked: it holds enough tissue.
+        spec : ImageSpec
+            How its values are stored.
+        histogram : ColorHistogram
+            Its counted colors.
+
+        Raises
+        ------
+        NotEnoughTissueError
+            It cannot be estimated.
         """
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -133,15 +148,21 @@ class Normalizer(ABC):
 
         Parameters
         ----------
-        images : one image or a batch, a folder, a glob pattern, files, a Dataset, or an iterable of these.
-        settings : an instance of :attr:`Settings`; None: the defaults.
-        **changes : settings by name, see :attr:`Settings`.
+        images : str, Path, array_like, Dataset or iterable of these
+            One image or a batch, a folder, a glob pattern, files, a Dataset, or an iterable of these.
+        settings : BaseSettings, optional
+            An instance of :attr:`Settings`; None: the defaults.
+        **changes
+            Settings by name, see :attr:`Settings`.
 
         Raises
         ------
-        ParameterError : an unknown setting, or a value that makes no sense; checked before an image is read.
-        InvalidImageError : an image cannot be read, or is no RGB image.
-        NotEnoughTissueError : too little to fit on.
+        ParameterError
+            An unknown setting, or a value that makes no sense; checked before an image is read.
+        InvalidImageError
+            An image cannot be read, or is no RGB image.
+        NotEnoughTissueError
+            Too little to fit on.
         """
         if settings is None:
             return cls.fit_tiles(images, cls.make_settings(**changes))
@@ -156,8 +177,10 @@ class Normalizer(ABC):
 
         Raises
         ------
-        InvalidImageError : no RGB image.
-        NotEnoughTissueError : too little tissue to estimate from.
+        InvalidImageError
+            No RGB image.
+        NotEnoughTissueError
+            Too little tissue to estimate from.
         """
         spec = check_image(image, value_range, channel_axis)
         return self._checked_map(image, spec)[0]  # the histogram ends with the scratch memory it was counted in
@@ -167,12 +190,15 @@ class Normalizer(ABC):
 
         Parameters
         ----------
-        tiles : an array, a batch, a folder, a glob pattern, files, or an iterable of these.
+        tiles : str, Path, array_like, Dataset or iterable of these
+            An array, a batch, a folder, a glob pattern, files, or an iterable of these.
 
         Raises
         ------
-        ParameterError : the method has no map for several tiles, because its maps are those of one image.
-        NotEnoughTissueError : too little tissue to estimate from.
+        ParameterError
+            The method has no map for several tiles, because its maps are those of one image.
+        NotEnoughTissueError
+            Too little tissue to estimate from.
         """
         raise ParameterError(f"{self.method} has no one map for several tiles; use map_for on one image")
 
@@ -188,20 +214,27 @@ class Normalizer(ABC):
 
         Parameters
         ----------
-        image : numpy ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch ``(..., 3, H, W)``; uint8 in 0..255 or float.
-        value_range : (low, high) of float images, default (0, 1).
-        channel_axis : -1 or -3, default -1 for numpy and -3 for torch.
-        on_blank : a tile with too little tissue is returned unchanged ("keep"), with a StainXformWarning ("warn"), or
-            raises NotEnoughTissueError ("raise").
+        image : ndarray or Tensor
+            numpy ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch ``(..., 3, H, W)``; uint8 in 0..255 or float.
+        value_range : (float, float), optional
+            (low, high) of float images, default (0, 1).
+        channel_axis : int, optional
+            -1 or -3, default -1 for numpy and -3 for torch.
+        on_blank : {"keep", "warn", "raise"}, optional
+            A tile with too little tissue is returned unchanged ("keep"), with a StainXformWarning ("warn"), or raises
+            NotEnoughTissueError ("raise").
 
         Returns
         -------
-        image of the same type, shape, dtype and device; uint8 is rounded, floats are clipped to the range.
+        ndarray or Tensor
+            Image of the same type, shape, dtype and device; uint8 is rounded, floats are clipped to the range.
 
         Raises
         ------
-        InvalidImageError : no RGB image, NaN, or values far outside ``value_range``.
-        NotEnoughTissueError : a blank tile, with ``on_blank="raise"``.
+        InvalidImageError
+            No RGB image, NaN, or values far outside ``value_range``.
+        NotEnoughTissueError
+            A blank tile, with ``on_blank="raise"``.
         """
         check_on_blank(on_blank)
         spec = check_image(image, value_range, channel_axis)
@@ -255,7 +288,10 @@ class Normalizer(ABC):
     def load(cls, path: str | Path) -> Self:
         """Read a model file. ``Normalizer.load`` and ``stainxform.load`` take any method's file.
 
-        Raises ModelFileError for a file that is no complete, unaltered model of this method.
+        Raises
+        ------
+        ModelFileError
+            A file that is no complete, unaltered model of this method.
         """
         return cls.from_state(read_model(path), str(path))
 

@@ -38,32 +38,49 @@ def fit_center(
 
     Parameters
     ----------
-    images : the center's tiles: a folder (searched recursively), a glob pattern, files, arrays ``(H, W, 3)`` or
+    images : str, Path, array_like, Dataset or iterable of these, optional
+        The center's tiles: a folder (searched recursively), a glob pattern, files, arrays ``(H, W, 3)`` or
         ``(N, H, W, 3)``, tensors ``(3, H, W)``, or a torch/MONAI Dataset of any of these.
-    slides : the center's whole slides, instead of tiles: a folder, a glob pattern, files, open Slides, or a list of these.
+    method : str, optional
+        A registered name; ``stainxform methods`` lists them.
+    slides : str, Path, Slide or iterable of these, optional
+        The center's whole slides, instead of tiles: a folder, a glob pattern, files, open Slides, or a list of these.
         Tissue tiles are drawn from them, as many of each slide, and read when they are needed.
-    sampling : how: any of per_slide, size, mpp, level, min_tissue, seed and reader, see
+    sampling : mapping, optional
+        How they are drawn: any of per_slide, size, mpp, level, min_tissue, seed and reader, see
         :class:`stainxform.slides.SlideTiles`. A center's slides may differ in resolution: give mpp.
-    method : a registered name; ``stainxform methods`` lists them.
-    center : a name for the center, stored in the model file. Not derived from file names, which may identify patients.
-    license : the license of the fitted model, stored in the model file.
-    min_tissue : tiles with a smaller fraction of tissue are skipped, with one StainXformWarning that says how many.
-    image_key : where the image is in dictionary items of a Dataset.
-    value_range : range of float tiles, default (0, 1).
-    qc : quality control of the tiles with tissue (:mod:`stainxform.quality`): one StainXformWarning that says which
+    center : str, optional
+        A name for the center, stored in the model file. Not derived from file names, which may identify patients.
+    license : str, optional
+        The license of the fitted model, stored in the model file.
+    min_tissue : float, optional
+        Tiles with a smaller fraction of tissue are skipped, with one StainXformWarning that says how many.
+    image_key : str, optional
+        Where the image is in dictionary items of a Dataset.
+    value_range : (float, float), optional
+        Range of float tiles, default (0, 1).
+    qc : str, optional
+        Quality control of the tiles with tissue (:mod:`stainxform.quality`): one StainXformWarning that says which
         faults it found ("warn"), also leave those tiles out ("drop"), or do not look ("off").
-    **parameters : settings of the method, see its ``Settings``.
+    **parameters
+        Settings of the method, see its ``Settings``.
 
     Returns
     -------
-    a fitted Normalizer; ``.info`` says on how many tiles.
+    Normalizer
+        A fitted Normalizer; ``.info`` says on how many tiles.
 
     Raises
     ------
-    ParameterError : tiles and slides, or neither; unknown method or setting, or a value that makes no sense. Checked before anything is read.
-    InvalidImageError : nothing found, or a tile cannot be read.
-    NotEnoughTissueError : every tile is blank, or dropped. Checked before training starts.
-    MissingDependencyError : the method needs an extra that is not installed.
+    ParameterError
+        Tiles and slides, or neither; unknown method or setting, or a value that makes no sense. Checked before anything
+        is read.
+    InvalidImageError
+        Nothing found, or a tile cannot be read.
+    NotEnoughTissueError
+        Every tile is blank, or dropped. Checked before training starts.
+    MissingDependencyError
+        The method needs an extra that is not installed.
     """
     if (images is None) == (slides is None):
         raise ParameterError("pass the center's tiles, or slides=, one of them")

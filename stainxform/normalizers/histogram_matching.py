@@ -30,8 +30,8 @@ class HistogramMatching(PointwiseNormalizer):
 
     Parameters
     ----------
-    cumulative : float64 ``(3, 256)``, the fraction of the target's pixels at or below each 8-bit level; each row rises
-        to 1.
+    cumulative : ndarray, optional
+        float64 ``(3, 256)``, the fraction of the target's pixels at or below each 8-bit level; each row rises to 1.
     """
 
     cumulative: np.ndarray = fitted(3, 256)
@@ -46,7 +46,13 @@ class HistogramMatching(PointwiseNormalizer):
 
     @classmethod
     def fit_histogram(cls, histogram: ColorHistogram, settings: Settings) -> Self:
-        """Fit on pooled pixels; raises NotEnoughTissueError if there is none."""
+        """Fit on pooled pixels.
+
+        Raises
+        ------
+        NotEnoughTissueError
+            There is none.
+        """
         return cls(cumulative=cumulative_histogram(histogram))
 
     def color_map(self, histogram: ColorHistogram) -> CurveMap:
@@ -61,7 +67,10 @@ class HistogramMatching(PointwiseNormalizer):
 def cumulative_histogram(histogram: ColorHistogram) -> np.ndarray:
     """Fraction of pixels at or below each 8-bit level, float64 ``(3, 256)``; float colors count as the nearest level.
 
-    Raises NotEnoughTissueError if there is no pixel.
+    Raises
+    ------
+    NotEnoughTissueError
+        There is no pixel.
     """
     if not histogram.total:
         raise NotEnoughTissueError("there is no pixel to take a histogram of")

@@ -34,7 +34,8 @@ class MonotoneSpline:
 
     Parameters
     ----------
-    x, y : float64 ``(K,)`` with K >= 2, knots, x strictly rising, y never falling.
+    x, y : ndarray
+        float64 ``(K,)`` with K >= 2, knots, x strictly rising, y never falling.
 
     Notes
     -----
@@ -92,10 +93,14 @@ class StainSplineMap(ColorMap):
 
     Parameters
     ----------
-    separate : float64 ``(3, 3)``, optical density to hematoxylin, eosin and what neither explains.
-    combine : float64 ``(3, 3)``, the other way, with the target's stains.
-    splines : of hematoxylin and eosin.
-    source_glass, target_glass : float64 ``(3,)``, optical density where there is no stain.
+    separate : ndarray
+        float64 ``(3, 3)``, optical density to hematoxylin, eosin and what neither explains.
+    combine : ndarray
+        float64 ``(3, 3)``, the other way, with the target's stains.
+    splines : (MonotoneSpline, MonotoneSpline)
+        Splines of hematoxylin and eosin.
+    source_glass, target_glass : ndarray
+        float64 ``(3,)``, optical density where there is no stain.
     """
 
     separate: np.ndarray
@@ -126,11 +131,18 @@ class Khan(PointwiseNormalizer):
 
     Parameters
     ----------
-    stain_matrix : float64 ``(3, 2)``, the target's unit optical-density vectors of hematoxylin and eosin.
-    statistics : float64 ``(2, 3, 3)``, the target's transmittances, see :class:`~stainxform.stains.khan.KhanStains`.
-    target_glass : float64 ``(3,)``, optical density of the target's glass.
-    classifier : finds the stains; it needs numpy only.
-    confidence, glass : see :class:`~stainxform.stains.khan.KhanEstimator`.
+    stain_matrix : ndarray, optional
+        float64 ``(3, 2)``, the target's unit optical-density vectors of hematoxylin and eosin.
+    statistics : ndarray, optional
+        float64 ``(2, 3, 3)``, the target's transmittances, see :class:`~stainxform.stains.khan.KhanStains`.
+    target_glass : ndarray, optional
+        float64 ``(3,)``, optical density of the target's glass.
+    classifier : StainClassifier, optional
+        Finds the stains; it needs numpy only.
+    confidence : float, optional
+        See :class:`~stainxform.stains.khan.KhanEstimator`.
+    glass : str, optional
+        See :class:`~stainxform.stains.khan.KhanEstimator`.
     """
 
     stain_matrix: np.ndarray = fitted(3, 2)

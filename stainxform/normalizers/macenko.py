@@ -30,9 +30,14 @@ class Macenko(PointwiseNormalizer):
 
     Parameters
     ----------
-    stain_matrix : float64 ``(3, 2)``, the target's unit optical-density vectors; default: the published reference.
-    max_concentrations : float64 ``(2,)``, the target's 99th percentiles.
-    definition, alpha, beta : see :class:`~stainxform.stains.macenko.MacenkoEstimator`.
+    stain_matrix : ndarray, optional
+        float64 ``(3, 2)``, the target's unit optical-density vectors; default: the published reference.
+    max_concentrations : ndarray, optional
+        float64 ``(2,)``, the target's 99th percentiles.
+    definition : str, optional
+        See :class:`~stainxform.stains.macenko.MacenkoEstimator`.
+    alpha, beta : float, optional
+        See :class:`~stainxform.stains.macenko.MacenkoEstimator`.
     """
 
     stain_matrix: np.ndarray = fitted(3, 2, default=REFERENCE_STAIN_MATRIX)

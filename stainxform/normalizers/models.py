@@ -14,8 +14,12 @@ __all__ = ["load", "methods", "resolve_model"]
 def load(path: str | Path) -> Normalizer:
     """Read the model file of any method.
 
-    Raises ModelFileError for a file that is no complete, unaltered model, MissingDependencyError where the method
-    needs an extra that is not installed.
+    Raises
+    ------
+    ModelFileError
+        A file that is no complete, unaltered model.
+    MissingDependencyError
+        The method needs an extra that is not installed.
     """
     return Normalizer.load(path)
 
@@ -30,13 +34,17 @@ def resolve_model(model: str | Path | Normalizer, method: str | None = None) -> 
 
     Parameters
     ----------
-    model : path of a model file, or a fitted normalizer, which is used as it is.
-    method : the one method that the transform accepts; None accepts any.
+    model : str, Path or Normalizer
+        Path of a model file, or a fitted normalizer, which is used as it is.
+    method : str, optional
+        The one method that the transform accepts; None accepts any.
 
     Raises
     ------
-    ModelFileError : the file is missing or no complete, unaltered model.
-    ParameterError : neither a path nor a normalizer, or a model of another method.
+    ModelFileError
+        The file is missing or no complete, unaltered model.
+    ParameterError
+        Neither a path nor a normalizer, or a model of another method.
     """
     if isinstance(model, str | Path):
         normalizer, origin = Normalizer.load(model), str(model)

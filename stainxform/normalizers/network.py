@@ -28,8 +28,10 @@ class NetworkNormalizer(Normalizer):
 
     Parameters
     ----------
-    net : the network.
-    training : numbers of the best (or, where nothing is scored, the last) validation, with its ``step``.
+    net : torch.nn.Module
+        The network.
+    training : dict of str to float, optional
+        Numbers of the best (or, where nothing is scored, the last) validation, with its ``step``.
     """
 
     net: Any
@@ -75,7 +77,10 @@ def _restore(
 def load_weights(net: nn.Module, arrays: dict[str, np.ndarray]) -> None:
     """Give a network built on the "meta" device, hence without memory of its own, the weights of a model file.
 
-    Raises RuntimeError where names or shapes differ.
+    Raises
+    ------
+    RuntimeError
+        Names or shapes differ.
     """
     weights = {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
     counters = {name: torch.zeros((), dtype=v.dtype) for name, v in net.state_dict().items() if not v.ndim}
@@ -87,7 +92,10 @@ def tissue_sample(tiles: Any, min_tissue: float) -> Callable[[], Iterator[Image]
 
     They are read again each time, so that one is in memory at once; those of an iterator are held.
 
-    Raises NotEnoughTissueError if every tile is blank.
+    Raises
+    ------
+    NotEnoughTissueError
+        Every tile is blank.
     """
     held = list(tiles) if isinstance(tiles, Iterator) else tiles
     kept = [not is_blank(ColorHistogram.of(tile), min_tissue) for tile in iterate(held)]

@@ -26,10 +26,18 @@ class Ramakrishnan(PointwiseNormalizer):
 
     Parameters
     ----------
-    stain_matrix : float64 ``(3, 2)``, the target's unit optical-density vectors of hematoxylin and eosin.
-    max_concentrations : float64 ``(2,)``, medians of the 99th percentiles of the target's tiles.
-    background : float64 ``(3,)``, intensity of the target's glass, in levels.
-    regularization, patches, max_white : see :class:`~stainxform.stains.ramakrishnan.RamakrishnanEstimator`.
+    stain_matrix : ndarray, optional
+        float64 ``(3, 2)``, the target's unit optical-density vectors of hematoxylin and eosin.
+    max_concentrations : ndarray, optional
+        float64 ``(2,)``, medians of the 99th percentiles of the target's tiles.
+    background : ndarray, optional
+        float64 ``(3,)``, intensity of the target's glass, in levels.
+    regularization : float, optional
+        See :class:`~stainxform.stains.ramakrishnan.RamakrishnanEstimator`.
+    patches : int, optional
+        See :class:`~stainxform.stains.ramakrishnan.RamakrishnanEstimator`.
+    max_white : float, optional
+        See :class:`~stainxform.stains.ramakrishnan.RamakrishnanEstimator`.
     """
 
     stain_matrix: np.ndarray = fitted(3, 2)
@@ -49,7 +57,13 @@ class Ramakrishnan(PointwiseNormalizer):
 
     @classmethod
     def fit_histograms(cls, histograms: Iterable[ColorHistogram], settings: RamakrishnanEstimator) -> Self:
-        """Fit on the tiles of one slide, or of a center. Raises NotEnoughTissueError if no tile shows two stains."""
+        """Fit on the tiles of one slide, or of a center.
+
+        Raises
+        ------
+        NotEnoughTissueError
+            No tile shows two stains.
+        """
         return cls(**settings.estimate_tiles(histograms)._asdict(), **settings.values())
 
     def map_for_tiles(self, tiles: Any) -> NonnegativeStainMap:
@@ -57,11 +71,13 @@ class Ramakrishnan(PointwiseNormalizer):
 
         Parameters
         ----------
-        tiles : anything that :meth:`fit` takes.
+        tiles : str, Path, array_like, Dataset or iterable of these
+            Anything that :meth:`fit` takes.
 
         Raises
         ------
-        NotEnoughTissueError : no tile shows two stains.
+        NotEnoughTissueError
+            No tile shows two stains.
         """
         return self._map_from(self.estimator.estimate_tiles(histograms_of(tiles), self.min_tissue))
 

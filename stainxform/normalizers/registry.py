@@ -65,7 +65,10 @@ def register(method: Method | type[Normalizer]) -> Any:
     A class says its name as ``method``, and what to show as ``title`` and ``source``; it is found again by its module and
     name, so it must be importable.
 
-    Raises ParameterError if the name is taken by another class.
+    Raises
+    ------
+    ParameterError
+        The name is taken by another class.
     """
     entry = _method_of("", method)
     METHODS.register(entry.name, entry)
@@ -80,7 +83,12 @@ def registered() -> Mapping[str, Method]:
 def normalizer_class(name: str) -> type[Normalizer]:
     """The class of a method, imported now.
 
-    Raises ParameterError for an unknown name, MissingDependencyError where its extra is not installed.
+    Raises
+    ------
+    ParameterError
+        An unknown name.
+    MissingDependencyError
+        Its extra is not installed.
     """
     if name not in METHODS:
         raise ParameterError(f"unknown method {name!r}; choose one of: {', '.join(registered())}")

@@ -29,10 +29,15 @@ class ChannelSettings(Settings):
 
     Parameters
     ----------
-    space : "cielab" (common in histology; default, computed in float) or "ruderman" (l-alpha-beta, the paper).
-    tissue_only : take the statistics of source and target over tissue pixels only; the map still applies to all.
+    space : str, optional
+        "cielab" (common in histology; default, computed in float) or "ruderman" (l-alpha-beta, the paper).
+    tissue_only : bool, optional
+        Take the statistics of source and target over tissue pixels only; the map still applies to all.
 
-    Raises ParameterError for values that make no sense.
+    Raises
+    ------
+    ParameterError
+        Values that make no sense.
     """
 
     space: str = "cielab"
@@ -59,8 +64,12 @@ class ChannelStatistics(PointwiseNormalizer):
 
     Parameters
     ----------
-    mean, std : float64 ``(3,)``, the target's statistics in units of the space.
-    space, tissue_only : see :class:`ChannelSettings`.
+    mean, std : ndarray, optional
+        float64 ``(3,)``, the target's statistics in units of the space.
+    space : str, optional
+        See :class:`ChannelSettings`.
+    tissue_only : bool, optional
+        See :class:`ChannelSettings`.
     """
 
     mean: np.ndarray = fitted(3)
@@ -77,7 +86,13 @@ class ChannelStatistics(PointwiseNormalizer):
 
     @classmethod
     def fit_histogram(cls, histogram: ColorHistogram, settings: ChannelSettings) -> Self:
-        """Fit on pooled pixels; raises NotEnoughTissueError if there is none to take statistics from."""
+        """Fit on pooled pixels.
+
+        Raises
+        ------
+        NotEnoughTissueError
+            There is none to take statistics from.
+        """
         mean, std = settings.statistics(histogram)
         return cls(mean=mean, std=std, **settings.values())
 

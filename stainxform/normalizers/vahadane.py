@@ -24,10 +24,14 @@ class Vahadane(PointwiseNormalizer):
 
     Parameters
     ----------
-    stain_matrix : float64 ``(3, 2)``, the target's unit optical-density vectors of hematoxylin and eosin.
-    max_concentrations : float64 ``(2,)``, the target's 99th percentiles.
-    definition, regularization, concentration_regularization : see
-        :class:`~stainxform.stains.vahadane.VahadaneEstimator`.
+    stain_matrix : ndarray, optional
+        float64 ``(3, 2)``, the target's unit optical-density vectors of hematoxylin and eosin.
+    max_concentrations : ndarray, optional
+        float64 ``(2,)``, the target's 99th percentiles.
+    definition : str, optional
+        See :class:`~stainxform.stains.vahadane.VahadaneEstimator`.
+    regularization, concentration_regularization : float, optional
+        See :class:`~stainxform.stains.vahadane.VahadaneEstimator`.
     """
 
     stain_matrix: np.ndarray = fitted(3, 2)

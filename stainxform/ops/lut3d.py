@@ -18,15 +18,22 @@ def lut3d(lut: Tensor, rgb: Tensor, interpolation: Interpolation = "tetrahedral"
 
     Parameters
     ----------
-    lut : float tensor ``(C, T, T, T)``, T >= 2, indexed by red, green, blue.
-    rgb : tensor ``(3, ...)``: floats in [0, 1] of the dtype of ``lut``, values outside are clamped; or uint8.
-    interpolation : "tetrahedral" (of four nodes) or "trilinear" (of eight).
+    lut : Tensor
+        float tensor ``(C, T, T, T)``, T >= 2, indexed by red, green, blue.
+    rgb : Tensor
+        Tensor ``(3, ...)``: floats in [0, 1] of the dtype of ``lut``, values outside are clamped; or uint8.
+    interpolation : {"tetrahedral", "trilinear"}, optional
+        "tetrahedral" (of four nodes) or "trilinear" (of eight).
 
     Returns
     -------
-    tensor ``(C, ...)`` of the dtype of ``rgb``. For uint8 the results, with 0..1 the displayable range, are clipped
-    and rounded, half to even. float16 and bfloat16 are computed in float32.
+    Tensor
+        Tensor ``(C, ...)`` of the dtype of ``rgb``. For uint8 the results, with 0..1 the displayable range, are clipped
+        and rounded, half to even. float16 and bfloat16 are computed in float32.
 
-    Raises ParameterError for shapes, dtypes or devices that do not fit.
+    Raises
+    ------
+    ParameterError
+        Shapes, dtypes or devices that do not fit.
     """
     return torch.ops.stainxform.lut3d(lut, rgb, interpolation)

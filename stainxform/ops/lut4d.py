@@ -33,15 +33,22 @@ def lut4d(lut: Tensor, context: Tensor, rgb: Tensor) -> Tensor:
 
     Parameters
     ----------
-    lut : tensor ``(C, K, T, T, T)``, K and T >= 2.
-    context : tensor ``(...)`` in [0, 1]; values outside are clamped.
-    rgb : tensor ``(3, ...)`` in [0, 1], of the same trailing shape as ``context``; values outside are clamped.
+    lut : Tensor
+        Tensor ``(C, K, T, T, T)``, K and T >= 2.
+    context : Tensor
+        Tensor ``(...)`` in [0, 1]; values outside are clamped.
+    rgb : Tensor
+        Tensor ``(3, ...)`` in [0, 1], of the same trailing shape as ``context``; values outside are clamped.
 
     Returns
     -------
-    tensor ``(C, ...)`` of the dtype that all three share; float16 and bfloat16 are computed in float32.
+    Tensor
+        Tensor ``(C, ...)`` of the dtype that all three share; float16 and bfloat16 are computed in float32.
 
-    Raises ParameterError for shapes, dtypes or devices that do not fit.
+    Raises
+    ------
+    ParameterError
+        Shapes, dtypes or devices that do not fit.
     """
     return torch.ops.stainxform.lut4d(lut, context, rgb)
 
@@ -95,14 +102,21 @@ def lookup_gray(table: Tensor, gray: Tensor, context: Tensor) -> Tensor:
 
     Parameters
     ----------
-    table : tensor ``(C, K, levels)``, from :func:`collapse_gray` (after fusion).
-    gray : integer tensor ``(...)`` in 0..levels - 1; values outside are clamped.
-    context : tensor ``(...)`` in [0, 1], of the dtype of ``table``; values outside are clamped.
+    table : Tensor
+        Tensor ``(C, K, levels)``, from :func:`collapse_gray` (after fusion).
+    gray : Tensor
+        Integer tensor ``(...)`` in 0..levels - 1; values outside are clamped.
+    context : Tensor
+        Tensor ``(...)`` in [0, 1], of the dtype of ``table``; values outside are clamped.
 
     Returns
     -------
-    tensor ``(C, ...)``; equals ``lut4d(lut, context, (gray, gray, gray))`` up to rounding.
+    Tensor
+        Tensor ``(C, ...)``; equals ``lut4d(lut, context, (gray, gray, gray))`` up to rounding.
 
-    Raises ParameterError for shapes, dtypes or devices that do not fit.
+    Raises
+    ------
+    ParameterError
+        Shapes, dtypes or devices that do not fit.
     """
     return torch.ops.stainxform.lookup_gray(table, gray, context)

@@ -38,13 +38,27 @@ def run_on_cluster(
 
     Parameters
     ----------
-    jobs, recipe, strict : see :func:`stainxform.pipeline.process.process`. Workers must reach sources, model and targets under
-        the same paths.
-    scheduler : address of a scheduler, such as ``tcp://host:8786``; "local": one process for every ``recipe.threads`` CPUs
-        of this machine.
-    resources : of a worker that each slide takes, such as ``{"GPU": 1}``.
+    jobs : sequence of Job
+        See :func:`stainxform.pipeline.process.process`. Workers must reach sources, model and targets under the same
+        paths.
+    recipe : Recipe
+        See :func:`stainxform.pipeline.process.process`. Workers must reach sources, model and targets under the same
+        paths.
+    scheduler : str
+        Address of a scheduler, such as ``tcp://host:8786``; "local": one process for every ``recipe.threads`` CPUs of
+        this machine.
+    strict : bool, optional
+        See :func:`stainxform.pipeline.process.process`. Workers must reach sources, model and targets under the same
+        paths.
+    resources : dict of str to float, optional
+        What each slide takes of a worker, such as ``{"GPU": 1}``.
 
-    Raises StainXformError if the scheduler cannot be reached, MissingDependencyError without dask.distributed.
+    Raises
+    ------
+    StainXformError
+        The scheduler cannot be reached.
+    MissingDependencyError
+        Without dask.distributed.
     """
     distributed = require("distributed", "dask")
     if not jobs:

@@ -21,14 +21,23 @@ def slide_map(
 
     Parameters
     ----------
-    normalizer : a fitted normalizer.
-    slide : an open slide.
-    tiles : no more tissue tiles than this are drawn to estimate it from; memory does not depend on them.
-    size : side of these tiles in pixels; half of it, and so on, where no whole tile holds enough tissue.
-    level : which level they are read from. Networks expect the resolution that they were trained on.
-    seed : same seed, same tiles.
+    normalizer : Normalizer
+        A fitted normalizer.
+    slide : Slide
+        An open slide.
+    tiles : int, optional
+        No more tissue tiles than this are drawn to estimate it from; memory does not depend on them.
+    size : int, optional
+        Side of these tiles in pixels; half of it, and so on, where no whole tile holds enough tissue.
+    level : int, optional
+        Which level they are read from. Networks expect the resolution that they were trained on.
+    seed : int, optional
+        Same seed, same tiles.
 
-    Raises NotEnoughTissueError for a slide without tissue.
+    Raises
+    ------
+    NotEnoughTissueError
+        A slide without tissue.
     """
     while True:
         try:

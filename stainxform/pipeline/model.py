@@ -36,7 +36,10 @@ class ModelFile:
     def normalizer(self, device: str = "cpu") -> Normalizer:
         """Its normalizer, read once in each process.
 
-        Raises ModelFileError if the file has another hash than it was named with.
+        Raises
+        ------
+        ModelFileError
+            The file has another hash than it was named with.
         """
         return _loaded(self, device)
 
@@ -65,7 +68,12 @@ def _bytes(path: Path) -> bytes:
 def resolve_device(device: str, method: str = "") -> str:
     """The device that "auto" stands for here: CUDA where torch has it, and the method or the reader use it; else the CPU.
 
-    Raises ParameterError for one that torch does not have. Where the answer is the CPU in any case, torch is not imported.
+    Where the answer is the CPU in any case, torch is not imported.
+
+    Raises
+    ------
+    ParameterError
+        A device that torch does not have.
     """
     if device == "cpu" or (device == "auto" and not _uses_torch(method)):
         return "cpu"

@@ -23,15 +23,23 @@ class JobContext:
 
     Parameters
     ----------
-    slide : the open source.
-    target : the file or folder to write.
-    map_for : gives the map of the slide, None for none, by the side of the squares that have maps of their own where
+    slide : Slide
+        The open source.
+    target : Path
+        The file or folder to write.
+    map_for : callable
+        Gives the map of the slide, None for none, by the side of the squares that have maps of their own where
         statistics are those of tiles.
-    fingerprint : names source, model and settings.
-    strict : a partial output with another fingerprint is refused, and not begun anew.
-    threads : how many read, map and write.
-    device : a torch device that decodes and maps; None: numpy on the CPU.
-    progress : called with the pixels that are done, and how many there are.
+    fingerprint : str
+        Names source, model and settings.
+    strict : bool, optional
+        A partial output with another fingerprint is refused, and not begun anew.
+    threads : int, optional
+        How many read, map and write.
+    device : str, optional
+        A torch device that decodes and maps; None: numpy on the CPU.
+    progress : callable, optional
+        Called with the pixels that are done, and how many there are.
     """
 
     slide: Slide

@@ -37,10 +37,14 @@ def process(job: Job, recipe: Recipe, *, strict: bool = False, progress: Progres
 
     Parameters
     ----------
-    job : the slide, and where its output goes.
-    recipe : what is done.
-    strict : a partial output of something else is refused; else it is begun anew.
-    progress : called with the pixels that are done, and how many there are.
+    job : Job
+        The slide, and where its output goes.
+    recipe : Recipe
+        What is done.
+    strict : bool, optional
+        A partial output of something else is refused; else it is begun anew.
+    progress : callable, optional
+        Called with the pixels that are done, and how many there are.
     """
     try:
         with open_slide(job.source, recipe.reader) as slide:

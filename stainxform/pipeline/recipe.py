@@ -20,15 +20,25 @@ class Recipe:
 
     Parameters
     ----------
-    output : the kind of output that is made.
-    model : None: the pixels stay as they are.
-    statistics : "slide": one map for the slide, no seams. "tile": each tile has its own, as most papers do it.
-    reader : see :func:`stainxform.open_slide`.
-    device : of networks and pixels: "cpu", "cuda", ...; "auto": CUDA where torch has it.
-    threads : how many read, map and write one slide. Nothing written depends on it.
-    names : the record also holds the names of the files, which may identify patients.
+    output : OutputKind
+        The kind of output that is made.
+    model : ModelFile, optional
+        None: the pixels stay as they are.
+    statistics : str, optional
+        "slide": one map for the slide, no seams. "tile": each tile has its own, as most papers do it.
+    reader : str, optional
+        See :func:`stainxform.open_slide`.
+    device : str, optional
+        Device of networks and pixels: "cpu", "cuda", ...; "auto": CUDA where torch has it.
+    threads : int, optional
+        How many read, map and write one slide. Nothing written depends on it.
+    names : bool, optional
+        The record also holds the names of the files, which may identify patients.
 
-    Raises ParameterError for values that make no sense.
+    Raises
+    ------
+    ParameterError
+        Values that make no sense.
     """
 
     output: OutputKind

@@ -47,32 +47,51 @@ def normalize_slides(
 
     Parameters
     ----------
-    inputs : slides, folders (searched for them; their structure is kept) and glob patterns.
-    output : folder for the pyramids.
-    model : path of a model file.
-    options : layout and compression, see :class:`stainxform.slides.PyramidOptions`.
-    background : "normalize": every pixel is mapped. "keep": tiles without tissue keep their pixels.
-    statistics : "slide": one map for each slide, no seams. "tile": each tile of 512 pixels has its own.
-    reader : see :func:`stainxform.open_slide`.
-    device : for networks: "cpu", "cuda"; "auto": CUDA where torch has it.
-    threads : how many read, map and write one slide. No byte depends on it.
-    names : the records hold the names of the files, too, which may identify patients.
-    resume : outputs that are complete are left as they are, partial ones of something else refused.
-    force : complete outputs are removed and made again. Without either an existing output is a failure.
-    shard : "i/n": only every n-th slide, beginning with the i-th, for one of n jobs.
-    scheduler : address of a Dask scheduler; "local": processes on this machine; empty: this process.
-    resources : of a Dask worker that each slide takes, such as ``{"GPU": 1}``.
-    progress : called with the slide's job and its pixels done and in all; not on a cluster.
+    inputs : str, Path or sequence of (str or Path)
+        Slides, folders (searched for them; their structure is kept) and glob patterns.
+    output : str or Path
+        Folder for the pyramids.
+    model : str or Path
+        Path of a model file.
+    options : PyramidOptions, optional
+        Layout and compression, see :class:`stainxform.slides.PyramidOptions`.
+    background : str, optional
+        "normalize": every pixel is mapped. "keep": tiles without tissue keep their pixels.
+    statistics : str, optional
+        "slide": one map for each slide, no seams. "tile": each tile of 512 pixels has its own.
+    reader : str, optional
+        See :func:`stainxform.open_slide`.
+    device : str, optional
+        Device for networks: "cpu", "cuda"; "auto": CUDA where torch has it.
+    threads : int, optional
+        How many read, map and write one slide. No byte depends on it.
+    names : bool, optional
+        The records hold the names of the files, too, which may identify patients.
+    resume : bool, optional
+        Outputs that are complete are left as they are, partial ones of something else refused.
+    force : bool, optional
+        Complete outputs are removed and made again. Without either an existing output is a failure.
+    shard : str, optional
+        "i/n": only every n-th slide, beginning with the i-th, for one of n jobs.
+    scheduler : str, optional
+        Address of a Dask scheduler; "local": processes on this machine; empty: this process.
+    resources : dict of str to float, optional
+        What each slide takes of a Dask worker, such as ``{"GPU": 1}``.
+    progress : callable, optional
+        Called with the slide's job and its pixels done and in all; not on a cluster.
 
     Returns
     -------
-    what became of each slide; one that failed says why, and does not keep the others from being done. Interrupted work
-    is continued, by default too: the files are the same as if it had not been interrupted.
+    list of Outcome
+        What became of each slide; one that failed says why, and does not keep the others from being done. Interrupted
+        work is continued, by default too: the files are the same as if it had not been interrupted.
 
     Raises
     ------
-    ParameterError, InvalidImageError : nothing found, two slides with one output, an output outside of the folder, or an
-        argument that makes no sense. ModelFileError: no model. Nothing has been written then.
+    ParameterError, InvalidImageError
+        Nothing found, two slides with one output, an output outside of the folder, or an argument that makes no sense.
+    ModelFileError
+        No model. Nothing has been written then.
     """
     chosen = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     kind = Pyramid(options or PyramidOptions(), background)

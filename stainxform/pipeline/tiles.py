@@ -42,14 +42,23 @@ class TissueTiles(OutputKind):
 
     Parameters
     ----------
-    size : side of a tile in pixels; tiles that the slide's edge cuts off are left out.
-    mpp : micrometers per pixel of the tiles; read from the next finer level, and reduced by means over areas.
-    level : take the pixels of this level instead; default, without ``mpp``: level 0.
-    min_tissue : smallest fraction of tissue, 0..1.
-    format : "png", "jpg" (quality 95, 4:4:4) or "zarr", which needs the extra ``zarr``.
-    limit : no more than this of each slide, drawn at random with a fixed seed.
+    size : int, optional
+        Side of a tile in pixels; tiles that the slide's edge cuts off are left out.
+    mpp : float, optional
+        Micrometers per pixel of the tiles; read from the next finer level, and reduced by means over areas.
+    level : int, optional
+        Take the pixels of this level instead; default, without ``mpp``: level 0.
+    min_tissue : float, optional
+        Smallest fraction of tissue, 0..1.
+    format : str, optional
+        "png", "jpg" (quality 95, 4:4:4) or "zarr", which needs the extra ``zarr``.
+    limit : int, optional
+        No more than this of each slide, drawn at random with a fixed seed.
 
-    Raises ParameterError for values that make no sense.
+    Raises
+    ------
+    ParameterError
+        Values that make no sense.
     """
 
     size: int = 512

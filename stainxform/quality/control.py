@@ -49,14 +49,21 @@ class Limits:
 
     Attributes
     ----------
-    black, ink : fractions of pixels.
-    clipped : fraction of tissue pixels with a channel at 0 or 255.
-    focus : log10 of the energy ratio; lower is blurred in any center.
-    focus_distance : robust standard deviations below the median of the center, in centers of 10 tiles or more.
-    fold_density : a region is a fold if its smoothed density is this many times the center's (median over tiles of
-        their 90th percentile).
-    fold : fraction of such a region.
-    stain_distance : robust Mahalanobis distance of the six stain numbers from the center's medians.
+    black, ink : float
+        Fractions of pixels.
+    clipped : float
+        Fraction of tissue pixels with a channel at 0 or 255.
+    focus : float
+        log10 of the energy ratio; lower is blurred in any center.
+    focus_distance : float
+        Robust standard deviations below the median of the center, in centers of 10 tiles or more.
+    fold_density : float
+        A region is a fold if its smoothed density is this many times the center's (median over tiles of their 90th
+        percentile).
+    fold : float
+        Fraction of such a region.
+    stain_distance : float
+        Robust Mahalanobis distance of the six stain numbers from the center's medians.
     """
 
     black: float = 0.08
@@ -81,9 +88,12 @@ class TileQuality:
 
     Attributes
     ----------
-    index : into the tiles.
-    scores : by fault: the number that is compared with its limit; None where it cannot be measured.
-    reasons : by fault, one clause in words; empty: the tile is fit.
+    index : int
+        Index into the tiles.
+    scores : dict of str to (float or None)
+        Scores by fault: the number that is compared with its limit; None where it cannot be measured.
+    reasons : dict of str to str
+        Reasons by fault, one clause in words; empty: the tile is fit.
     """
 
     index: int
@@ -97,8 +107,10 @@ class QualityReport:
 
     Attributes
     ----------
-    tiles : one entry for each tile, in their order.
-    limits : that were applied.
+    tiles : list of TileQuality
+        One entry for each tile, in their order.
+    limits : Limits
+        Limits that were applied.
     """
 
     tiles: list[TileQuality]
@@ -126,17 +138,22 @@ def check_quality(images: Any, *, limits: Limits | None = None, min_tissue: floa
 
     Parameters
     ----------
-    images : tiles of one center, as ``fit_center`` takes them.
-    limits : where a tile becomes unfit.
-    min_tissue : fraction of tissue below which a tile is blank.
+    images : str, Path, array_like, Dataset or iterable of these
+        Tiles of one center, as ``fit_center`` takes them.
+    limits : Limits, optional
+        Where a tile becomes unfit.
+    min_tissue : float, optional
+        Fraction of tissue below which a tile is blank.
 
     Returns
     -------
     QualityReport
+        What was found on each tile.
 
     Raises
     ------
-    InvalidImageError : a tile cannot be read.
+    InvalidImageError
+        A tile cannot be read.
     """
     tiles = images if isinstance(images, Tiles) else Tiles(images)
     return judge([TileMeasures.of(tile, min_tissue) for tile in tiles], limits or Limits())

@@ -50,13 +50,19 @@ class TileMeasures:
 
     Attributes
     ----------
-    blank : whether it holds too little tissue; everything after ``black`` is then None.
-    tissue, black, ink : fractions of pixels, 0..1.
-    clipped : fraction of tissue pixels that are no ink and have a channel at 0 or 255.
-    focus : decadic logarithm of the energy of density between 0.8 and 1.6 px over that between 1.6 and 3.2 px, in
-        tissue. A ratio, so neither stain nor contrast change it; blur lowers it.
-    density : percentiles 0, 1, ..., 100 of the smoothed mean density, in tissue and black.
-    stains : six numbers, see STAIN_NAMES; None where the tile shows a single stain.
+    blank : bool
+        Whether it holds too little tissue; everything after ``black`` is then None.
+    tissue, black, ink : float
+        Fractions of pixels, 0..1.
+    clipped : float or None
+        Fraction of tissue pixels that are no ink and have a channel at 0 or 255.
+    focus : float or None
+        Decadic logarithm of the energy of density between 0.8 and 1.6 px over that between 1.6 and 3.2 px, in tissue. A
+        ratio, so neither stain nor contrast change it; blur lowers it.
+    density : ndarray or None
+        Percentiles 0, 1, ..., 100 of the smoothed mean density, in tissue and black.
+    stains : ndarray or None
+        Six numbers, see STAIN_NAMES; None where the tile shows a single stain.
     """
 
     blank: bool

@@ -23,7 +23,10 @@ def check_qc(qc: str) -> None:
 def screen(measures: Sequence[TileMeasures], qc: str) -> list[int]:
     """Indices of the tiles to fit on; says in one StainXformWarning what was found.
 
-    Raises NotEnoughTissueError if "drop" leaves none.
+    Raises
+    ------
+    NotEnoughTissueError
+        "drop" leaves none.
     """
     report, everything = judge(measures, Limits()), range(len(measures))
     if not report.flagged:

@@ -27,12 +27,17 @@ def write_sheet(path: str | Path, images: Any, report: QualityReport) -> int:
 
     Parameters
     ----------
-    path : ``.png``, ``.jpg`` or ``.tif``.
-    images : the tiles that the report is about.
+    path : str or Path
+        ``.png``, ``.jpg`` or ``.tif``.
+    images : str, Path, array_like, Dataset or iterable of these
+        The tiles that the report is about.
+    report : QualityReport
+        What was found on them.
 
     Returns
     -------
-    how many tiles are on it, at most 60; 0: nothing was flagged and nothing is written.
+    int
+        How many tiles are on it, at most 60; 0: nothing was flagged and nothing is written.
     """
     from PIL import Image, ImageDraw, ImageFont
 

@@ -63,16 +63,22 @@ def report_html(
 
     Parameters
     ----------
-    evaluation : from :func:`stainxform.evaluate.evaluate_centers`.
-    centers, normalizers : what was evaluated, for the pictures.
-    title : heading of the page.
-    panels : the largest number of tiles shown for each normalizer: half of them those whose structure changed most, the
+    evaluation : Evaluation
+        Evaluation from :func:`stainxform.evaluate.evaluate_centers`.
+    centers, normalizers : mapping
+        What was evaluated, for the pictures.
+    title : str, optional
+        Heading of the page.
+    panels : int, optional
+        The largest number of tiles shown for each normalizer: half of them those whose structure changed most, the
         others from all centers in turn.
 
     Raises
     ------
-    ParameterError : ``centers`` or ``normalizers`` are not those of the evaluation.
-    MissingDependencyError : jinja2 is not installed (extra ``report``).
+    ParameterError
+        ``centers`` or ``normalizers`` are not those of the evaluation.
+    MissingDependencyError
+        jinja2 is not installed (extra ``report``).
     """
     jinja2 = require("jinja2", "report")
     tiles = {str(name): Tiles(images) for name, images in centers.items()}

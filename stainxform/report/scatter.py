@@ -38,10 +38,14 @@ def scatter(
 
     Parameters
     ----------
-    points : ``(n, 2)``.
-    centers : number of the center of each point.
-    names : of the points, shown when the mouse is on them.
-    limits : from :func:`limits_of`.
+    points : ndarray
+        ``(n, 2)``.
+    centers : sequence of int
+        Number of the center of each point.
+    names : sequence of str
+        Names of the points, shown when the mouse is on them.
+    limits : (ndarray, ndarray)
+        Limits from :func:`limits_of`.
     """
     low, high = limits
     positions = _MARGIN + (points - low) / (high - low) * (SIDE - 2 * _MARGIN)

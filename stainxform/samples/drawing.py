@@ -50,22 +50,23 @@ def tissue(
 
     Parameters
     ----------
-    size : int or (int, int)
+    size : int or (int, int), optional
         Side, or (height, width), in pixels, each at least 1.
     seed : int or sequence of int
         Same seed and arguments, same tissue.
-    background : float
+    background : float, optional
         Fraction of the area that is glass, 0..1.  Nuclei and red blood cells that jut into it
         take a little away.
-    cellularity : float
+    cellularity : float, optional
         Fraction of the rest that is epithelium rather than stroma, 0..1.  It also sets how many
         nuclei the stroma has; 0 means no nuclei at all.
-    eosin, hematoxylin : float
+    eosin, hematoxylin : float, optional
         Multipliers >= 0 of the concentrations; 0 leaves the stain out.
 
     Returns
     -------
     Tissue
+        The stains, nuclei and tissue of the drawing.
 
     Raises
     ------

@@ -23,7 +23,15 @@ def write_center(
     ----------
     folder : str or Path
         Made if it does not exist; files of the same name are overwritten.
-    center, n, size, seed, **options
+    center : Center or str
+        As in ``pair``.
+    n : int, optional
+        As in ``pair``.
+    size : int or (int, int), optional
+        As in ``pair``.
+    seed : int, optional
+        As in ``pair``.
+    **options : float
         As in ``pair``.
 
     Returns

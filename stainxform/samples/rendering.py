@@ -24,11 +24,12 @@ def render(tissue: Tissue, center: Center | str, *, seed: Seed = 0, noise: bool 
     Parameters
     ----------
     tissue : Tissue
+        What lies on the slide.
     center : Center or str
         A center, or the name of one in ``CENTERS``.
-    seed : int or sequence of int
+    seed : int or sequence of int, optional
         Seed of the noise.
-    noise : bool
+    noise : bool, optional
         False leaves the noise out.  With an identity ``color_matrix``, ``gamma`` 1 and ``blur`` 0 the
         result is then the Beer-Lambert law, rounded to 8 bits.
 
@@ -73,15 +74,15 @@ def pair(
 
     Parameters
     ----------
-    n : int
+    n : int, optional
         Number of tiles, >= 0.
-    size : int or (int, int)
+    size : int or (int, int), optional
         Side, or (height, width), in pixels, each at least 1.
-    centers : sequence of Center or str
+    centers : sequence of Center or str, optional
         Centers, or names of centers in ``CENTERS``.
-    seed : int
+    seed : int, optional
         Seed of tissue and noise.  Tile k is the same whatever ``n`` is.
-    noise : bool
+    noise : bool, optional
         False leaves the sensor noise out.
     **options : float
         Passed to ``tissue``: ``background``, ``cellularity``, ``eosin``, ``hematoxylin``.

@@ -68,13 +68,19 @@ class Slide(ABC):
 
     Attributes
     ----------
-    reader : name of the reader.
-    suffixes : file types, lower case, for which "auto" tries a registered reader before the built-in ones.
-    levels : the resolutions, the finest first.
-    mpp : micrometers of a pixel of level 0 along (x, y), None if the file does not say, or says what no microscope
-        has (below 0.01 or above 200: a screen's 72 or 96 dots per inch).
-    magnification : of the objective, None if the file does not say.
-    icc : ICC profile of the pixels, None if the file has none or the reader cannot tell.
+    reader : str
+        Name of the reader.
+    suffixes : tuple of str
+        File types, lower case, for which "auto" tries a registered reader before the built-in ones.
+    levels : sequence of Level
+        The resolutions, the finest first.
+    mpp : (float, float) or None
+        Micrometers of a pixel of level 0 along (x, y), None if the file does not say, or says what no microscope has
+        (below 0.01 or above 200: a screen's 72 or 96 dots per inch).
+    magnification : float or None
+        Magnification of the objective, None if the file does not say.
+    icc : bytes or None
+        ICC profile of the pixels, None if the file has none or the reader cannot tell.
     """
 
     reader: str
@@ -101,8 +107,12 @@ class Slide(ABC):
     def read(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Pixels of a region, uint8 ``(height, width, 3)``; ``x`` and ``y`` count pixels of that level.
 
-        Raises ParameterError for a region that does not lie inside the level, SlideError for a tile that is missing or
-        damaged, or a slide that is closed.
+        Raises
+        ------
+        ParameterError
+            A region that does not lie inside the level.
+        SlideError
+            A tile that is missing or damaged, or a slide that is closed.
         """
         box = self._check_box(level, (x, y, width, height))
         with self.in_use():
@@ -136,16 +146,26 @@ class Slide(ABC):
     ) -> Generator[TileBatch, None, None]:
         """Tiles of a level in the order of their grid, in batches; the next batches are read meanwhile.
 
+        Raises SlideError, while iterating, that names the level and position of the first tile that cannot be read.
+
         Parameters
         ----------
-        level, size, overlap : the grid, see ``grid``. Tiles that lie on the file's own grid are read fastest.
-        where : which tiles, bool ``(rows, columns)``; default all.
-        batch : tiles in a batch; the last may have fewer.
-        threads : how many read at a time.
-        device : a torch device, to have the pixels as tensors there; "auto": CUDA where torch has it, else the CPU.
-            Default: numpy arrays.
-
-        Raises SlideError, while iterating, that names the level and position of the first tile that cannot be read.
+        level : int, optional
+            Level of the grid.
+        size : int or (int, int), optional
+            (width, height) of its tiles, or the side of square ones, see ``grid``; tiles that lie on the file's own
+            grid are read fastest.
+        overlap : int, optional
+            Pixels that neighbors share.
+        where : ndarray, optional
+            Which tiles, bool ``(rows, columns)``; default all.
+        batch : int, optional
+            Tiles in a batch; the last may have fewer.
+        threads : int, optional
+            How many read at a time.
+        device : str or torch.device, optional
+            A torch device, to have the pixels as tensors there; "auto": CUDA where torch has it, else the CPU. Default:
+            numpy arrays.
         """
         grid = self.grid(level, size, overlap)
         if batch < 1 or threads < 1:
@@ -162,7 +182,10 @@ class Slide(ABC):
 
         ``box`` is (x, y, width, height) in pixels of the level and lies inside it: ``read`` has checked it.
 
-        Raises SlideError for a tile that is missing or damaged; the message names level and position.
+        Raises
+        ------
+        SlideError
+            A tile that is missing or damaged; the message names level and position.
         """
 
     @abstractmethod

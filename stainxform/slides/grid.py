@@ -17,10 +17,14 @@ class TileGrid:
 
     Parameters
     ----------
-    level : which level of the slide.
-    shape : (height, width) of that level.
-    size : (width, height) of a tile.
-    overlap : pixels that neighbors share, less than either side of a tile.
+    level : int
+        Which level of the slide.
+    shape : (int, int)
+        (height, width) of that level.
+    size : (int, int)
+        (width, height) of a tile.
+    overlap : int, optional
+        Pixels that neighbors share, less than either side of a tile.
     """
 
     level: int

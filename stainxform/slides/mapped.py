@@ -32,13 +32,21 @@ class MappedSlide:
 
     Parameters
     ----------
-    slide : the source.
-    image_map : the map of the whole slide, or None.
-    keep_glass : tiles with less than a hundredth of tissue keep their pixels.
-    tile : side of those tiles.
-    device : a torch device, to have pixels mapped there, as tensors; None: as numpy arrays.
+    slide : Slide
+        The source.
+    image_map : ImageMap or None
+        The map of the whole slide, or None.
+    keep_glass : bool
+        Tiles with less than a hundredth of tissue keep their pixels.
+    tile : int
+        Side of those tiles.
+    device : str or torch.device, optional
+        A torch device, to have pixels mapped there, as tensors; None: as numpy arrays.
 
-    Raises ParameterError for a map that needs the whole image at once.
+    Raises
+    ------
+    ParameterError
+        A map that needs the whole image at once.
     """
 
     def __init__(self, slide: Slide, image_map: ImageMap | None, keep_glass: bool, tile: int, device: Any = None):
@@ -52,7 +60,13 @@ class MappedSlide:
                 self._is_glass = tissue_of(slide).on(self._grid).fraction < MIN_TISSUE
 
     def read(self, box: Box) -> np.ndarray:
-        """Mapped pixels of a region, uint8 ``(height, width, 3)``. Raises SlideError for a tile that cannot be read."""
+        """Mapped pixels of a region, uint8 ``(height, width, 3)``.
+
+        Raises
+        ------
+        SlideError
+            A tile that cannot be read.
+        """
         if self._map is None:
             return self._slide.read(0, *box)
         if self._is_glass is None:

@@ -24,8 +24,10 @@ class WholeSlide:
 
     Parameters
     ----------
-    path : the file.
-    reader : as in :func:`stainxform.open_slide`.
+    path : str
+        The file.
+    reader : str, optional
+        As in :func:`stainxform.open_slide`.
     """
 
     path: str

@@ -77,17 +77,27 @@ def find_tissue_tiles(
 
     Parameters
     ----------
-    size : side of a tile in pixels.
-    mpp : micrometers per pixel of the tiles; they are read from the next finer level.
-    level : take the pixels of this level instead; default, without ``mpp``: level 0.
-    min_tissue : smallest fraction of tissue, 0..1.
-    limit : no more than this, drawn at random.
-    seed : of the draw.
+    slide : Slide
+        An open slide.
+    size : int
+        Side of a tile in pixels.
+    mpp : float, optional
+        Micrometers per pixel of the tiles; they are read from the next finer level.
+    level : int, optional
+        Take the pixels of this level instead; default, without ``mpp``: level 0.
+    min_tissue : float, optional
+        Smallest fraction of tissue, 0..1.
+    limit : int, optional
+        No more than this, drawn at random.
+    seed : int, optional
+        Seed of the draw.
 
     Raises
     ------
-    NotEnoughTissueError : no tile holds enough tissue.
-    ParameterError : the slide has no such level, or does not say its micrometers per pixel.
+    NotEnoughTissueError
+        No tile holds enough tissue.
+    ParameterError
+        The slide has no such level, or does not say its micrometers per pixel.
     """
     level, side = _level_and_side(slide, size, mpp, level)
     grid = slide.grid(level, side)
@@ -142,20 +152,33 @@ class SlideTiles(Sequence[np.ndarray]):
 
     Parameters
     ----------
-    slides : a folder (searched for slides), a glob pattern, a file, an open Slide, or any of these in a list.
-    per_slide : no more than this of each slide.
-    size : side of a tile in pixels.
-    mpp : micrometers per pixel of the tiles, read from the next finer level and reduced by means over areas.
-    level : take the pixels of this level instead; default, without ``mpp``: level 0.
-    min_tissue : smallest fraction of tissue of a tile, 0..1. Where no tile of a slide has it, a fifth of it will do.
-    seed : same seed, same tiles.
-    reader : as in :func:`stainxform.open_slide`.
+    slides : str, Path, Slide or iterable of these
+        A folder (searched for slides), a glob pattern, a file, an open Slide, or any of these in a list.
+    per_slide : int, optional
+        No more than this of each slide.
+    size : int, optional
+        Side of a tile in pixels.
+    mpp : float, optional
+        Micrometers per pixel of the tiles, read from the next finer level and reduced by means over areas.
+    level : int, optional
+        Take the pixels of this level instead; default, without ``mpp``: level 0.
+    min_tissue : float, optional
+        Smallest fraction of tissue of a tile, 0..1. Where no tile of a slide has it, a fifth of it will do.
+    seed : int, optional
+        Same seed, same tiles.
+    reader : str, optional
+        As in :func:`stainxform.open_slide`.
 
     Raises
     ------
-    ParameterError : a value that makes no sense, or a slide without micrometers per pixel where ``mpp`` is asked for.
-    InvalidImageError : no slide was found. SlideError: one cannot be read.
-    NotEnoughTissueError : no slide holds tissue. If only some hold none, a StainXformWarning names them.
+    ParameterError
+        A value that makes no sense, or a slide without micrometers per pixel where ``mpp`` is asked for.
+    InvalidImageError
+        No slide was found.
+    SlideError
+        One cannot be read.
+    NotEnoughTissueError
+        No slide holds tissue. If only some hold none, a StainXformWarning names them.
     """
 
     def __init__(

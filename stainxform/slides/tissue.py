@@ -114,9 +114,11 @@ def tissue_of(slide: Slide, level: int | None = None) -> TissueMask:
 
     Parameters
     ----------
-    slide : an open slide.
-    level : where to look; default the coarsest with a side of at least 1024 pixels, or else level 0. A level larger
-        than 2048 pixels is read in parts, and whole blocks of its pixels become one of the mask.
+    slide : Slide
+        An open slide.
+    level : int, optional
+        Where to look; default the coarsest with a side of at least 1024 pixels, or else level 0. A level larger than
+        2048 pixels is read in parts, and whole blocks of its pixels become one of the mask.
     """
     if level is None:
         large = [rank for rank, found in enumerate(slide.levels) if max(found.shape) >= MASK_SIDE // 2]

@@ -45,9 +45,12 @@ class StainClassifier:
 
     Parameters
     ----------
-    mean : float64 ``(512,)``, the mean of the training images' palette histograms (square roots of frequencies).
-    components : float64 ``(R, 512)``, their principal components, scaled to unit variance.
-    coefficients : float64 ``(3, 10, 1 + R)``: class, term of the pixel, and 1 or value of the descriptor.
+    mean : ndarray
+        float64 ``(512,)``, the mean of the training images' palette histograms (square roots of frequencies).
+    components : ndarray
+        float64 ``(R, 512)``, their principal components, scaled to unit variance.
+    coefficients : ndarray
+        float64 ``(3, 10, 1 + R)``: class, term of the pixel, and 1 or value of the descriptor.
     """
 
     mean: np.ndarray
@@ -80,16 +83,23 @@ class StainClassifier:
 
         Parameters
         ----------
-        images : uint8 ``(H, W, 3)`` each, of as many stainings and scanners as possible.
-        labels : integers ``(H, W)`` each: 0 hematoxylin, 1 eosin, 2 background, anything else not used.
-        components : length R of the descriptor, less than the number of images.
-        pixels : labeled pixels drawn from each image.
-        seed : of the drawing.
+        images : iterable of ndarray
+            uint8 ``(H, W, 3)`` each, of as many stainings and scanners as possible.
+        labels : iterable of ndarray
+            Integers ``(H, W)`` each: 0 hematoxylin, 1 eosin, 2 background, anything else not used.
+        components : int, optional
+            Length R of the descriptor, less than the number of images.
+        pixels : int, optional
+            Labeled pixels drawn from each image.
+        seed : int, optional
+            Seed of the drawing.
 
         Raises
         ------
-        ParameterError : a class is missing, or there are too few images.
-        MissingDependencyError : scikit-learn is not installed.
+        ParameterError
+            A class is missing, or there are too few images.
+        MissingDependencyError
+            scikit-learn is not installed.
         """
         linear_model = require("sklearn.linear_model", "report")
         rng = np.random.default_rng(seed)
@@ -123,7 +133,13 @@ class StainClassifier:
 
     @classmethod
     def load(cls, path: str | Path) -> StainClassifier:
-        """Read what :meth:`save` wrote. Raises ModelFileError for anything else."""
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        ModelFileError
+            Anything else.
+        """
         state = read_model(path)
         if state.method != _KIND:
             raise ModelFileError(f"{path} holds a {state.method!r} model, no stain classifier")

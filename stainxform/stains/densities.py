@@ -26,10 +26,14 @@ class Densities:
 
     Parameters
     ----------
-    histogram : the colors.
-    space : optical density.
-    counts : int64 ``(K,)``; 0 leaves a color out.
-    minimum : a color counts if every one of its densities is at least this.
+    histogram : ColorHistogram
+        The colors.
+    space : LogarithmicSpace
+        Optical density.
+    counts : ndarray
+        int64 ``(K,)``; 0 leaves a color out.
+    minimum : float, optional
+        A color counts if every one of its densities is at least this.
     """
 
     histogram: ColorHistogram

@@ -31,7 +31,10 @@ def register_estimator(kind: type[StainEstimator]) -> type[StainEstimator]:
 def estimator_of(method: str, **settings: Any) -> StainEstimator:
     """The estimator of a method with these settings.
 
-    Raises ParameterError for a method without stain vectors, or a wrong setting.
+    Raises
+    ------
+    ParameterError
+        A method without stain vectors, or a wrong setting.
     """
     if method not in ESTIMATORS:
         raise ParameterError(f"{method!r} estimates no stain matrix; use one of: {', '.join(sorted(ESTIMATORS))}")
@@ -43,18 +46,24 @@ def estimate(histogram: ColorHistogram, method: str = "macenko", **settings: Any
 
     Parameters
     ----------
-    histogram : the colors, each with the number of its pixels: ``ColorHistogram.of(image)``, or several pooled.
-    method : a name in ESTIMATORS.
-    **settings : of that method; the settings of its normalizer.
+    histogram : ColorHistogram
+        The colors, each with the number of its pixels: ``ColorHistogram.of(image)``, or several pooled.
+    method : str, optional
+        A name in ESTIMATORS.
+    **settings
+        Settings of that method; the settings of its normalizer.
 
     Returns
     -------
-    a tuple with a ``stain_matrix``, float64 ``(3, 2)``: unit optical-density vectors of hematoxylin and eosin. Of
-    "macenko" and "vahadane" :class:`Stains`.
+    object
+        A tuple with a ``stain_matrix``, float64 ``(3, 2)``: unit optical-density vectors of hematoxylin and eosin. Of
+        "macenko" and "vahadane" :class:`Stains`.
 
     Raises
     ------
-    ParameterError : a method without stain vectors, or a wrong setting.
-    NotEnoughTissueError : too few stained pixels, or a single stain.
+    ParameterError
+        A method without stain vectors, or a wrong setting.
+    NotEnoughTissueError
+        Too few stained pixels, or a single stain.
     """
     return estimator_of(method, **settings).estimate(histogram)

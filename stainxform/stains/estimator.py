@@ -20,8 +20,10 @@ class Stains(NamedTuple):
 
     Attributes
     ----------
-    stain_matrix : float64 ``(3, 2)``, unit optical-density vectors of hematoxylin and eosin in columns.
-    max_concentrations : float64 ``(2,)``, 99th percentile of the concentration of each.
+    stain_matrix : ndarray
+        float64 ``(3, 2)``, unit optical-density vectors of hematoxylin and eosin in columns.
+    max_concentrations : ndarray
+        float64 ``(2,)``, 99th percentile of the concentration of each.
     """
 
     stain_matrix: np.ndarray
@@ -39,7 +41,10 @@ class StainEstimator(Settings, ABC):
     def estimate(self, histogram: ColorHistogram) -> Any:
         """The stains of an image with these colors: :class:`Stains`, or another tuple with a ``stain_matrix``.
 
-        Raises NotEnoughTissueError for too few stained pixels, or a single stain.
+        Raises
+        ------
+        NotEnoughTissueError
+            Too few stained pixels, or a single stain.
         """
 
     def estimate_tiles(self, histograms: Iterable[ColorHistogram]) -> Any:

@@ -37,17 +37,22 @@ def sparse_stain_matrix(od: np.ndarray, counts: np.ndarray, *, penalty: float) -
 
     Parameters
     ----------
-    od : float64 ``(3, K)``, optical densities of stained pixels only.
-    counts : ``(K,)``, how many pixels have each. They weight squares and penalty alike.
-    penalty : weight of the L1 norm, 0 or more. Of all pairs of stains that explain the colors it prefers the closest.
+    od : ndarray
+        float64 ``(3, K)``, optical densities of stained pixels only.
+    counts : ndarray
+        ``(K,)``, how many pixels have each. They weight squares and penalty alike.
+    penalty : float
+        Weight of the L1 norm, 0 or more. Of all pairs of stains that explain the colors it prefers the closest.
 
     Returns
     -------
-    float64 ``(3, 2)``, unit columns; the first is the one that matches hematoxylin.
+    ndarray
+        float64 ``(3, 2)``, unit columns; the first is the one that matches hematoxylin.
 
     Raises
     ------
-    NotEnoughTissueError : too few stained pixels, or a single stain.
+    NotEnoughTissueError
+        Too few stained pixels, or a single stain.
 
     Notes
     -----

@@ -49,8 +49,10 @@ def tissue_colors(tile: Image) -> ColorHistogram:
 
     Raises
     ------
-    InvalidImageError : no RGB image.
-    NotEnoughTissueError : a blank tile.
+    InvalidImageError
+        No RGB image.
+    NotEnoughTissueError
+        A blank tile.
     """
     histogram = ColorHistogram.of(tile)
     if is_blank(histogram):
@@ -63,12 +65,14 @@ def color_features(tissue: ColorHistogram) -> np.ndarray:
 
     Parameters
     ----------
-    tissue : see :func:`tissue_colors`.
+    tissue : ColorHistogram
+        See :func:`tissue_colors`.
 
     Returns
     -------
-    float64 ``(30,)``, named by FEATURE_NAMES. Always defined: amounts are those of the published stain vectors of
-    Ruifrok and Johnston (2001), by least squares, not of vectors estimated from the tile.
+    ndarray
+        float64 ``(30,)``, named by FEATURE_NAMES. Always defined: amounts are those of the published stain vectors of
+        Ruifrok and Johnston (2001), by least squares, not of vectors estimated from the tile.
 
     Notes
     -----
@@ -101,10 +105,14 @@ class TileColors:
 
     Attributes
     ----------
-    index : which tiles were not blank, ``(n,)``.
-    features : float64 ``(n, 30)``, see :func:`color_features`.
-    lab : float64 ``(n, 3, bins)``: distribution of L, a and b of the tissue of each tile; each sums to 1.
-    stains : float64 ``(n, 3, 2)``; NaN where a tile shows a single stain.
+    index : ndarray
+        Which tiles were not blank, ``(n,)``.
+    features : ndarray
+        float64 ``(n, 30)``, see :func:`color_features`.
+    lab : ndarray
+        float64 ``(n, 3, bins)``: distribution of L, a and b of the tissue of each tile; each sums to 1.
+    stains : ndarray
+        float64 ``(n, 3, 2)``; NaN where a tile shows a single stain.
     """
 
     index: np.ndarray

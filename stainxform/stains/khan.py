@@ -47,10 +47,13 @@ class KhanStains(NamedTuple):
 
     Attributes
     ----------
-    stain_matrix : float64 ``(3, 2)``, unit optical-density vectors of hematoxylin and eosin.
-    statistics : float64 ``(2, 3, 3)``, transmittances: of each stain channel, over the pixels of that stain, of other
-        tissue and of background, the 5th, 50th and 95th percentile.
-    glass : float64 ``(3,)``, optical density of the glass.
+    stain_matrix : ndarray
+        float64 ``(3, 2)``, unit optical-density vectors of hematoxylin and eosin.
+    statistics : ndarray
+        float64 ``(2, 3, 3)``, transmittances: of each stain channel, over the pixels of that stain, of other tissue and
+        of background, the 5th, 50th and 95th percentile.
+    glass : ndarray
+        float64 ``(3,)``, optical density of the glass.
     """
 
     stain_matrix: np.ndarray
@@ -64,15 +67,20 @@ class KhanEstimator(StainEstimator):
 
     Parameters
     ----------
-    confidence : probability, from .5 to below 1, above which a pixel counts as a stain or as background.
-    glass : what optical density is measured against: the mean color of the background, where an image shows any
+    confidence : float, optional
+        Probability, from .5 to below 1, above which a pixel counts as a stain or as background.
+    glass : str, optional
+        What optical density is measured against: the mean color of the background, where an image shows any
         ("measured"), or always white ("white", the Warwick toolbox).
-    classifier : one trained on your own labels (:meth:`StainClassifier.fit`), or its file; None: the bundled one.
+    classifier : StainClassifier, str or Path, optional
+        One trained on your own labels (:meth:`StainClassifier.fit`), or its file; None: the bundled one.
 
     Raises
     ------
-    ParameterError : a value that makes no sense.
-    ModelFileError : the classifier's file cannot be read.
+    ParameterError
+        A value that makes no sense.
+    ModelFileError
+        The classifier's file cannot be read.
     """
 
     confidence: float = 0.75
@@ -99,7 +107,10 @@ class KhanEstimator(StainEstimator):
     def estimate(self, histogram: ColorHistogram) -> KhanStains:
         """Stain matrix, percentiles and glass of an image.
 
-        Raises NotEnoughTissueError for too few pixels of one of the stains, or if both have the same color.
+        Raises
+        ------
+        NotEnoughTissueError
+            Too few pixels of one of the stains, or if both have the same color.
         """
         if not histogram.total:
             raise NotEnoughTissueError("there is no pixel to find stains in")

@@ -40,17 +40,22 @@ def macenko_stain_matrix(stained: Densities, *, alpha: float = 1.0, centered: bo
 
     Parameters
     ----------
-    stained : optical densities, of which only stained pixels count.
-    alpha : percentile of the angles taken as extreme, and 100 - alpha, in percent.
-    centered : covariance about the mean (the published code) or about zero (the paper's SVD of the OD itself).
+    stained : Densities
+        Optical densities, of which only stained pixels count.
+    alpha : float, optional
+        Percentile of the angles taken as extreme, and 100 - alpha, in percent.
+    centered : bool, optional
+        Covariance about the mean (the published code) or about zero (the paper's SVD of the OD itself).
 
     Returns
     -------
-    float64 ``(3, 2)``; hematoxylin first: the vector that absorbs more red (larger first component).
+    ndarray
+        float64 ``(3, 2)``; hematoxylin first: the vector that absorbs more red (larger first component).
 
     Raises
     ------
-    NotEnoughTissueError : too few stained pixels, or only one stain direction.
+    NotEnoughTissueError
+        Too few stained pixels, or only one stain direction.
 
     Notes
     -----
@@ -78,13 +83,22 @@ def macenko_stain_matrix(stained: Densities, *, alpha: float = 1.0, centered: bo
 def robust_maxima(densities: Densities, separation: LeastSquares | NonnegativeLasso) -> np.ndarray:
     """99th percentile of the concentrations of each of two stains, ``(2,)``.
 
-    Raises NotEnoughTissueError if a stain is absent, i.e. its maximum is not positive.
+    Raises
+    ------
+    NotEnoughTissueError
+        A stain is absent, i.e. its maximum is not positive.
     """
     return all_present(densities.amount_percentiles(separation, 99))
 
 
 def all_present(maxima: np.ndarray) -> np.ndarray:
-    """The 99th percentiles as they are; raises NotEnoughTissueError if a stain is absent."""
+    """The 99th percentiles as they are.
+
+    Raises
+    ------
+    NotEnoughTissueError
+        A stain is absent.
+    """
     if not (maxima > 1e-3).all():
         raise NotEnoughTissueError(f"one stain is absent (99th percentiles of concentrations: {maxima.round(4)})")
     return maxima
@@ -125,15 +139,22 @@ class MacenkoEstimator(StainEstimator):
 
     Parameters
     ----------
-    definition : "veta" (the original code: Io = 240, beta = .15 natural log, centered covariance; default), "paper"
-        (beta = .15 decadic, uncentered) or "staintools" (Io = 255, tissue by lightness, non-negative lasso).
-    alpha : extreme percentile of the angles, in percent (paper: 1).
-    beta : optical-density threshold, natural log; None: that of the definition. "staintools" has none.
-    combine : "concatenated" pools the pixels of all images, "averaged" estimates each image by itself and averages; an
-        image that cannot be estimated is then skipped, with one StainXformWarning that says how many were. The
-        columns of the averaged stain matrix are scaled to unit length.
+    definition : str, optional
+        "veta" (the original code: Io = 240, beta = .15 natural log, centered covariance; default), "paper" (beta = .15
+        decadic, uncentered) or "staintools" (Io = 255, tissue by lightness, non-negative lasso).
+    alpha : float, optional
+        Extreme percentile of the angles, in percent (paper: 1).
+    beta : float, optional
+        Optical-density threshold, natural log; None: that of the definition. "staintools" has none.
+    combine : str, optional
+        "concatenated" pools the pixels of all images, "averaged" estimates each image by itself and averages; an image
+        that cannot be estimated is then skipped, with one StainXformWarning that says how many were. The columns of the
+        averaged stain matrix are scaled to unit length.
 
-    Raises ParameterError for values that make no sense.
+    Raises
+    ------
+    ParameterError
+        Values that make no sense.
 
     Notes
     -----
@@ -170,7 +191,13 @@ class MacenkoEstimator(StainEstimator):
         return LeastSquares(stain_matrix) if penalty is None else NonnegativeLasso(stain_matrix, penalty)
 
     def estimate(self, histogram: ColorHistogram) -> Stains:
-        """The stains of an image; raises NotEnoughTissueError for too few stained pixels, or a single stain."""
+        """The stains of an image.
+
+        Raises
+        ------
+        NotEnoughTissueError
+            Too few stained pixels, or a single stain.
+        """
         stained = self._stained(histogram)
         centered = DEFINITIONS[self.definition].centered
         stain_matrix = macenko_stain_matrix(stained, alpha=self.alpha, centered=centered)

@@ -28,9 +28,12 @@ class SlideStains(NamedTuple):
 
     Attributes
     ----------
-    stain_matrix : float64 ``(3, 2)``, unit columns, hematoxylin and eosin.
-    max_concentrations : float64 ``(2,)``, medians of the tiles' 99th percentiles.
-    background : float64 ``(3,)``, intensity of the glass in levels.
+    stain_matrix : ndarray
+        float64 ``(3, 2)``, unit columns, hematoxylin and eosin.
+    max_concentrations : ndarray
+        float64 ``(2,)``, medians of the tiles' 99th percentiles.
+    background : ndarray
+        float64 ``(3,)``, intensity of the glass in levels.
     """
 
     stain_matrix: np.ndarray
@@ -44,12 +47,18 @@ class RamakrishnanEstimator(StainEstimator):
 
     Parameters
     ----------
-    regularization : L1 penalty of the factorization, above 0 (published code: .01).
-    patches : at least so many tiles of a slide are factorized (paper: 20), if it has them, and fewer than twice as many.
-    max_white : tiles with a larger fraction of white pixels (all channels above 220) are not factorized (paper: .1),
-        unless all are like that.
+    regularization : float, optional
+        L1 penalty of the factorization, above 0 (published code: .01).
+    patches : int, optional
+        At least so many tiles of a slide are factorized (paper: 20), if it has them, and fewer than twice as many.
+    max_white : float, optional
+        Tiles with a larger fraction of white pixels (all channels above 220) are not factorized (paper: .1), unless all
+        are like that.
 
-    Raises ParameterError for values that make no sense.
+    Raises
+    ------
+    ParameterError
+        Values that make no sense.
     """
 
     regularization: float = 0.01
@@ -72,11 +81,16 @@ class RamakrishnanEstimator(StainEstimator):
         return self.estimate_tiles([histogram])
 
     def estimate_tiles(self, histograms: Iterable[ColorHistogram], min_tissue: float = MIN_TISSUE) -> SlideStains:
-        """The stains of a slide from its tiles, which are looked at once; the colors of fewer than 4 x ``patches`` are
-        held in memory.
+        """The stains of a slide from its tiles.
 
-        ``min_tissue`` is the fraction of tissue below which a tile is blank. Raises NotEnoughTissueError if no tile
-        shows two stains.
+        They are looked at once; the colors of fewer than 4 x ``patches`` are held in memory.
+
+        ``min_tissue`` is the fraction of tissue below which a tile is blank.
+
+        Raises
+        ------
+        NotEnoughTissueError
+            No tile shows two stains.
         """
         glass = np.zeros((3, 256), np.int64)
         full, pale = Spread(self.patches), Spread(self.patches)

@@ -31,9 +31,12 @@ class ReferenceStains:
 
     Attributes
     ----------
-    stains : their names.
-    densities : optical densities in red, green and blue of each, as published.
-    source : who published them.
+    stains : tuple of str
+        Their names.
+    densities : tuple of (float, float, float)
+        Optical densities in red, green and blue of each, as published.
+    source : str
+        Who published them.
     """
 
     stains: tuple[str, ...]
@@ -79,12 +82,14 @@ def reference_stains(name: str) -> np.ndarray:
 
     Parameters
     ----------
-    name : "he", "hed", "hdab" (Ruifrok and Johnston 2001), "macenko" (his published reference), "haec", "hpas",
-        "alcian" or "methyl-green-dab" (Landini); ``REFERENCES`` holds their stains and sources.
+    name : str
+        "he", "hed", "hdab" (Ruifrok and Johnston 2001), "macenko" (his published reference), "haec", "hpas", "alcian"
+        or "methyl-green-dab" (Landini); ``REFERENCES`` holds their stains and sources.
 
     Raises
     ------
-    ParameterError : another name.
+    ParameterError
+        Another name.
     """
     if name not in REFERENCES:
         raise ParameterError(f"unknown stains {name!r}; choose one of: {', '.join(REFERENCES)}")
@@ -94,7 +99,10 @@ def reference_stains(name: str) -> np.ndarray:
 def stain_matrix_of(stains: str | np.ndarray) -> np.ndarray:
     """A name or an array as a stain matrix, float64 ``(3, 2)`` or ``(3, 3)``.
 
-    Raises ParameterError for another shape, for values that are not finite, or for stains that depend on each other.
+    Raises
+    ------
+    ParameterError
+        Another shape, values that are not finite, or stains that depend on each other.
     """
     if isinstance(stains, str):
         return reference_stains(stains)
@@ -113,7 +121,12 @@ def complement_stains(stains: str | np.ndarray) -> np.ndarray:
 
     Three columns describe every color, so that separating and combining loses nothing.
 
-    Raises ParameterError as for any stain matrix. Three stains are returned as they are.
+    Three stains are returned as they are.
+
+    Raises
+    ------
+    ParameterError
+        As for any stain matrix.
     """
     matrix = stain_matrix_of(stains)
     if matrix.shape[1] == 3:
@@ -136,17 +149,21 @@ def match_stains(vectors: np.ndarray, reference: str | np.ndarray = "he") -> np.
 
     Parameters
     ----------
-    vectors : ``(3, n)``, optical-density vectors in columns.
-    reference : name of published stains, or ``(3, m)`` with m <= n.
+    vectors : ndarray
+        ``(3, n)``, optical-density vectors in columns.
+    reference : str or ndarray, optional
+        Name of published stains, or ``(3, m)`` with m <= n.
 
     Returns
     -------
-    float64 ``(3, n)``: column k is the one that shows stain k of the reference; vectors that no stain took come last,
-    in their own order.
+    ndarray
+        float64 ``(3, n)``: column k is the one that shows stain k of the reference; vectors that no stain took come
+        last, in their own order.
 
     Raises
     ------
-    ParameterError : fewer vectors than stains, vectors that are not finite, or an unknown name.
+    ParameterError
+        Fewer vectors than stains, vectors that are not finite, or an unknown name.
     """
     columns = np.asarray(vectors, np.float64)
     wanted = reference_stains(reference) if isinstance(reference, str) else np.asarray(reference, np.float64)

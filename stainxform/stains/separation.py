@@ -36,8 +36,10 @@ class LeastSquares:
 
     Parameters
     ----------
-    stain_matrix : float64 ``(3, k)``.
-    positive : set negative amounts to 0.
+    stain_matrix : ndarray
+        float64 ``(3, k)``.
+    positive : bool, optional
+        Set negative amounts to 0.
     """
 
     stain_matrix: np.ndarray
@@ -65,8 +67,10 @@ class NonnegativeLasso:
 
     Parameters
     ----------
-    stain_matrix : float64 ``(3, 2)``, unit columns.
-    penalty : 0 or more; 0 is non-negative least squares.
+    stain_matrix : ndarray
+        float64 ``(3, 2)``, unit columns.
+    penalty : float, optional
+        0 or more; 0 is non-negative least squares.
     """
 
     stain_matrix: np.ndarray

@@ -44,26 +44,36 @@ def separate_stains(
 
     Parameters
     ----------
-    image : numpy ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch ``(..., 3, H, W)``; uint8 or float.
-    stain_matrix : name of published stains (see :func:`~stainxform.stains.references.reference_stains`; default hematoxylin
-        and eosin of Ruifrok and Johnston), or ``(3, 2)`` or ``(3, 3)``, one stain's optical density in each column, as
-        :func:`estimate_stain_matrix` gives it. :func:`~stainxform.stains.references.complement_stains` adds the residual to
-        two stains, so that nothing is lost.
-    space : the optical-density convention; default: OD = -ln(I / 255), with I at least one level.
-    nonnegative : no amount below 0: the best fit with two stains (non-negative least squares), least squares with
-        negative amounts set to 0 with three.
-    value_range, channel_axis : as for every image.
+    image : ndarray or Tensor
+        numpy ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch ``(..., 3, H, W)``; uint8 or float.
+    stain_matrix : str or ndarray, optional
+        Name of published stains (see :func:`~stainxform.stains.references.reference_stains`; default hematoxylin and
+        eosin of Ruifrok and Johnston), or ``(3, 2)`` or ``(3, 3)``, one stain's optical density in each column, as
+        :func:`estimate_stain_matrix` gives it. :func:`~stainxform.stains.references.complement_stains` adds the
+        residual to two stains, so that nothing is lost.
+    space : ColorSpace, optional
+        The optical-density convention; default: OD = -ln(I / 255), with I at least one level.
+    nonnegative : bool, optional
+        No amount below 0: the best fit with two stains (non-negative least squares), least squares with negative
+        amounts set to 0 with three.
+    value_range : (float, float), optional
+        As for every image.
+    channel_axis : int, optional
+        As for every image.
 
     Returns
     -------
-    amounts in place of the channels: numpy ``(H, W, k)`` and so on, torch ``(..., k, H, W)``; float64 for float64
-    images, else float32. In multiples of the stain's column: natural-log optical density for unit columns. Tensors are
-    computed by numpy and go back to their device, without gradients.
+    ndarray or Tensor
+        Amounts in place of the channels: numpy ``(H, W, k)`` and so on, torch ``(..., k, H, W)``; float64 for float64
+        images, else float32. In multiples of the stain's column: natural-log optical density for unit columns. Tensors
+        are computed by numpy and go back to their device, without gradients.
 
     Raises
     ------
-    InvalidImageError : no RGB image.
-    ParameterError : no stain matrix.
+    InvalidImageError
+        No RGB image.
+    ParameterError
+        No stain matrix.
 
     Notes
     -----
@@ -97,19 +107,28 @@ def combine_stains(
 
     Parameters
     ----------
-    concentrations : float numpy ``(..., H, W, k)`` or torch ``(..., k, H, W)``.
-    stain_matrix, space : those that separated the image.
-    value_range : None for a uint8 image, (low, high) for a float one.
-    channel_axis : position of the stains, default -1 for numpy and -3 for torch.
+    concentrations : ndarray or Tensor
+        float numpy ``(..., H, W, k)`` or torch ``(..., k, H, W)``.
+    stain_matrix : str or ndarray, optional
+        Those that separated the image.
+    space : ColorSpace, optional
+        Those that separated the image.
+    value_range : (float, float), optional
+        None for a uint8 image, (low, high) for a float one.
+    channel_axis : int, optional
+        Position of the stains, default -1 for numpy and -3 for torch.
 
     Returns
     -------
-    RGB image of the same kind and layout, uint8, or of the dtype of the concentrations; clipped to the range.
+    ndarray or Tensor
+        RGB image of the same kind and layout, uint8, or of the dtype of the concentrations; clipped to the range.
 
     Raises
     ------
-    InvalidImageError : the shape, type or values of the concentrations are wrong.
-    ParameterError : no stain matrix, or a value range that is empty.
+    InvalidImageError
+        The shape, type or values of the concentrations are wrong.
+    ParameterError
+        No stain matrix, or a value range that is empty.
     """
     axis = channel_axis if channel_axis is not None else (-3 if is_tensor(concentrations) else -1)
     if axis not in (-1, -3):
@@ -147,21 +166,32 @@ def estimate_stain_matrix(
 
     Parameters
     ----------
-    image : numpy ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch ``(..., 3, H, W)``; uint8 or float.
-    method : "macenko", "vahadane", "ramakrishnan", "khan", or another in ``stainxform.stains.ESTIMATORS``.
-    reference : name or ``(3, 2)`` matrix of the stains to be found, e.g. "hdab"; says which vector is which.
-    value_range, channel_axis : as for every image.
-    **settings : of the method.
+    image : ndarray or Tensor
+        numpy ``(H, W, 3)`` or ``(N, H, W, 3)``, or torch ``(..., 3, H, W)``; uint8 or float.
+    method : str, optional
+        "macenko", "vahadane", "ramakrishnan", "khan", or another in ``stainxform.stains.ESTIMATORS``.
+    reference : str or ndarray, optional
+        Name or ``(3, 2)`` matrix of the stains to be found, e.g. "hdab"; says which vector is which.
+    value_range : (float, float), optional
+        As for every image.
+    channel_axis : int, optional
+        As for every image.
+    **settings
+        Settings of the method.
 
     Returns
     -------
-    float64 ``(3, 2)``, unit optical-density vectors in columns, in the order of the reference.
+    ndarray
+        float64 ``(3, 2)``, unit optical-density vectors in columns, in the order of the reference.
 
     Raises
     ------
-    InvalidImageError : no RGB image.
-    NotEnoughTissueError : too little tissue, or a single stain.
-    ParameterError : a method without a stain matrix, a wrong setting, or an unknown reference.
+    InvalidImageError
+        No RGB image.
+    NotEnoughTissueError
+        Too little tissue, or a single stain.
+    ParameterError
+        A method without a stain matrix, a wrong setting, or an unknown reference.
     """
     estimator = estimator_of(method, **settings)
     spec = check_image(image, value_range, channel_axis)

@@ -50,12 +50,17 @@ class VahadaneEstimator(StainEstimator):
 
     Parameters
     ----------
-    definition : "staintools" (default) or "matlab", the authors' code.
-    regularization : L1 penalty of the factorization, above 0; None: that of the definition (.1 and .02).
-    concentration_regularization : L1 penalty of the amounts that are scaled, 0 or more; None: that of the definition
-        (.01 and .02).
+    definition : str, optional
+        "staintools" (default) or "matlab", the authors' code.
+    regularization : float, optional
+        L1 penalty of the factorization, above 0; None: that of the definition (.1 and .02).
+    concentration_regularization : float, optional
+        L1 penalty of the amounts that are scaled, 0 or more; None: that of the definition (.01 and .02).
 
-    Raises ParameterError for values that make no sense.
+    Raises
+    ------
+    ParameterError
+        Values that make no sense.
     """
 
     definition: str = "staintools"
@@ -87,7 +92,10 @@ class VahadaneEstimator(StainEstimator):
     def estimate(self, histogram: ColorHistogram) -> Stains:
         """The stains of an image, and the 99th percentiles of their amounts over all pixels, glass included.
 
-        Raises NotEnoughTissueError for too few tissue pixels, or a single stain.
+        Raises
+        ------
+        NotEnoughTissueError
+            Too few tissue pixels, or a single stain.
         """
         definition = DEFINITIONS[self.definition]
         tissue = histogram.where(histogram.values(CIELab())[0] < definition.lightest)

@@ -54,15 +54,24 @@ class Case:
 
     Attributes
     ----------
-    transform : function of one image (or batch) that gives back an image.
-    dtypes : of "uint8", "float16", "float32" and "float64" those it takes.
-    layouts : of "HWC", "CHW", "NHWC", "NCHW" (numpy), "torch CHW" and "torch NCHW" those it takes.
-    value_range : of its floats.
-    images : strategy of uint8 ``(H, W, 3)`` that it may be given; None: H&E-like, 1 to 40 pixels wide and high.
-    tolerance : how far two results that should be equal may be apart, in 8-bit levels.
-    blank : what it gives back for an image without tissue: "kept", the image; "any", an image.
-    pointwise : whether a pixel of the result depends on the same pixel of the image only.
-    examples : images to try for each law.
+    transform : callable
+        Function of one image (or batch) that gives back an image.
+    dtypes : sequence of str
+        Of "uint8", "float16", "float32" and "float64" those it takes.
+    layouts : sequence of str
+        Of "HWC", "CHW", "NHWC", "NCHW" (numpy), "torch CHW" and "torch NCHW" those it takes.
+    value_range : (float, float)
+        Range of its floats.
+    images : SearchStrategy or None
+        Strategy of uint8 ``(H, W, 3)`` that it may be given; None: H&E-like, 1 to 40 pixels wide and high.
+    tolerance : float
+        How far two results that should be equal may be apart, in 8-bit levels.
+    blank : str
+        What it gives back for an image without tissue: "kept", the image; "any", an image.
+    pointwise : bool
+        Whether a pixel of the result depends on the same pixel of the image only.
+    examples : int
+        Images to try for each law.
     """
 
     transform: Transform
@@ -248,7 +257,12 @@ LAWS: dict[str, Callable[[Case, Any], None]] = {
 def check_law(name: str, case: Case) -> None:
     """Try one law on images that hypothesis chooses, the same ones at every call; the smallest exception is reported.
 
-    Raises AssertionError where it does not hold, ParameterError for an unknown name.
+    Raises
+    ------
+    AssertionError
+        It does not hold.
+    ParameterError
+        An unknown name.
     """
     if name not in LAWS:
         raise ParameterError(f"there is no law {name!r}; the laws are {', '.join(LAWS)}")
@@ -268,14 +282,19 @@ def check_transform(transform: Transform, *, laws: Sequence[str] = tuple(LAWS), 
 
     Parameters
     ----------
-    transform : function of an image.
-    laws : names in LAWS; leave out those that it is not meant to keep, "is_deterministic" for a random one.
-    **options : what it takes and promises, see :class:`Case`; by default numpy uint8 ``(H, W, 3)``.
+    transform : callable
+        Function of an image.
+    laws : sequence of str, optional
+        Names in LAWS; leave out those that it is not meant to keep, "is_deterministic" for a random one.
+    **options
+        What it takes and promises, see :class:`Case`; by default numpy uint8 ``(H, W, 3)``.
 
     Raises
     ------
-    AssertionError : a law does not hold; the message says which, and hypothesis shows the smallest image it found.
-    ParameterError : an unknown law, dtype or layout.
+    AssertionError
+        A law does not hold; the message says which, and hypothesis shows the smallest image it found.
+    ParameterError
+        An unknown law, dtype or layout.
     """
     case = Case(transform, **options)
     for name in laws:

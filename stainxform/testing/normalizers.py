@@ -44,9 +44,12 @@ class NormalizerTests(TransformLaws):
 
     Attributes
     ----------
-    method : the name under which it is registered.
-    settings : of the fit, for example few steps of a training.
-    without : names of laws that are left out.
+    method : str
+        The name under which it is registered.
+    settings : mapping
+        Settings of the fit, for example few steps of a training.
+    without : sequence of str
+        Names of laws that are left out.
     """
 
     method: ClassVar[str]

@@ -34,8 +34,10 @@ class SlideReaderTests:
 
     Attributes
     ----------
-    levels : how many resolutions the file has; 1 for formats without a pyramid.
-    tolerance : how far a pixel may be from the one written, in 8-bit levels: 0, or more for lossy formats.
+    levels : int
+        How many resolutions the file has; 1 for formats without a pyramid.
+    tolerance : int
+        How far a pixel may be from the one written, in 8-bit levels: 0, or more for lossy formats.
     """
 
     levels: int = 3

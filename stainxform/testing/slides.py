@@ -41,18 +41,28 @@ def write_slide(
 
     Parameters
     ----------
-    path : the file; it is overwritten.
-    image : uint8 ``(H, W, 3)``, the first level.
-    kind : a name in KINDS.
-    levels : each half as large as the one before.
-    icc : bytes of a color profile.
-    **more : options of ``tifffile.TiffWriter.write``; they win over those of the kind.
+    path : Path
+        The file; it is overwritten.
+    image : ndarray
+        uint8 ``(H, W, 3)``, the first level.
+    kind : str, optional
+        A name in KINDS.
+    levels : int, optional
+        Each half as large as the one before.
+    icc : bytes, optional
+        Bytes of a color profile.
+    **more
+        Options of ``tifffile.TiffWriter.write``; they win over those of the kind.
 
     Returns
     -------
-    path
+    Path
+        The path that was given.
 
-    Raises MissingDependencyError if tifffile is not installed.
+    Raises
+    ------
+    MissingDependencyError
+        tifffile is not installed.
     """
     tifffile = require("tifffile", "testing")
     chosen = KINDS[kind]

@@ -132,9 +132,12 @@ class SmallSlide:
 
     Attributes
     ----------
-    image : uint8 ``(H, W, 3)``, the first level.
-    levels : of the pyramid.
-    kind : how its tiles are stored, lossless.
+    image : ndarray
+        uint8 ``(H, W, 3)``, the first level.
+    levels : int
+        Levels of the pyramid.
+    kind : str
+        How its tiles are stored, lossless.
     """
 
     image: np.ndarray

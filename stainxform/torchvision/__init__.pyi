@@ -204,19 +204,23 @@ class RandBrightnessContrast(RandAugmentation):
 
     Draws from :class:`stainxform.augment.BrightnessContrast`.
 
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+
+    Source: Tellez et al., Medical Image Analysis 58, 2019.
+
     Parameters
     ----------
     preset : str, optional
         A strength by name: light, strong.
-    brightness, contrast : (low, high) of the factors, within 0..10; 1 changes nothing.
-    p : probability of applying it.
-    value_range : (low, high) of float images. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    brightness, contrast : (float, float), optional
+        (low, high) of the factors, within 0..10; 1 changes nothing.
+    p : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
-
-    Source: Tellez et al., Medical Image Analysis 58, 2019.
     """
 
     def __init__(
@@ -235,23 +239,29 @@ class RandHED(RandAugmentation):
 
     Draws from :class:`stainxform.augment.HED`.
 
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+
+    Source: Tellez et al., IEEE TMI 37(9), 2018; Medical Image Analysis 58, 2019.
+
     Parameters
     ----------
     preset : str, optional
         A strength by name: light, strong.
-    sigma, bias : (low, high), within -1..1; drawn for each stain by itself.
-    definition : "legacy" (-ln(I + 2), scikit-image up to 0.17; the published ranges are meant for it) or "current"
-        (scikit-image since 0.19). Ranges do not carry over: in "current" the same sigma changes colors much less and
-        the same bias twice as much; and colors that the three stains cannot mix change in every draw.
-    cutoff : an image whose mean, in 0..1, lies outside is left as it is: mostly glass, or mostly black.
-    p : probability of applying it.
-    value_range : (low, high) of float images. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    sigma, bias : (float, float), optional
+        (low, high), within -1..1; drawn for each stain by itself.
+    definition : str, optional
+        "legacy" (-ln(I + 2), scikit-image up to 0.17; the published ranges are meant for it) or "current" (scikit-image
+        since 0.19). Ranges do not carry over: in "current" the same sigma changes colors much less and the same bias
+        twice as much; and colors that the three stains cannot mix change in every draw.
+    cutoff : (float, float), optional
+        An image whose mean, in 0..1, lies outside is left as it is: mostly glass, or mostly black.
+    p : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
-
-    Source: Tellez et al., IEEE TMI 37(9), 2018; Medical Image Analysis 58, 2019.
     """
 
     def __init__(
@@ -272,20 +282,25 @@ class RandHSV(RandAugmentation):
 
     Draws from :class:`stainxform.augment.HSV`.
 
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+
+    Source: Tellez et al., Medical Image Analysis 58, 2019.
+
     Parameters
     ----------
     preset : str, optional
         A strength by name: light, strong.
-    hue : (low, high), in turns, within -1..1.
-    saturation : (low, high), within -1..1; -1 is gray.
-    p : probability of applying it.
-    value_range : (low, high) of float images. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    hue : (float, float), optional
+        (low, high), in turns, within -1..1.
+    saturation : (float, float), optional
+        (low, high), within -1..1; -1 is gray.
+    p : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
-
-    Source: Tellez et al., Medical Image Analysis 58, 2019.
     """
 
     def __init__(
@@ -304,21 +319,27 @@ class RandStainNA(RandAugmentation):
 
     Draws from :class:`stainxform.augment.RandStainNA`.
 
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+
+    Source: Shen et al., MICCAI 2022, arXiv 2206.12694.
+
     Parameters
     ----------
     preset : str, optional
         A strength by name: light, strong.
-    model : the fitted :class:`ColorStatistics`, or the path of their file. The file is read once, now.
-    spread : multiplies the spread of the distribution; the authors' std_hyper is spread - 1.
-    distribution : "normal" or "laplace" (with the standard deviation as its scale, as in the authors' code).
-    p : probability of applying it.
-    value_range : (low, high) of float images. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    model : str, Path or ColorStatistics
+        The fitted :class:`ColorStatistics`, or the path of their file. The file is read once, now.
+    spread : float, optional
+        Multiplies the spread of the distribution; the authors' std_hyper is spread - 1.
+    distribution : str, optional
+        "normal" or "laplace" (with the standard deviation as its scale, as in the authors' code).
+    p : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
-
-    Source: Shen et al., MICCAI 2022, arXiv 2206.12694.
     """
 
     def __init__(
@@ -338,16 +359,19 @@ class RandStainGrayscale(RandAugmentation):
 
     Draws from :class:`stainxform.augment.StainGrayscale`.
 
-    Parameters
-    ----------
-    p : probability of applying it.
-    value_range : (low, high) of float images. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
-        ("warn"), or raises NotEnoughTissueError ("raise").
-
     All images and frames of a call get the same draw; masks, boxes and labels are left alone.
 
     Source: ITU-R BT.601; as a baseline in Tellez et al., Medical Image Analysis 58, 2019.
+
+    Parameters
+    ----------
+    p : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+        ("warn"), or raises NotEnoughTissueError ("raise").
     """
 
     def __init__(
@@ -363,27 +387,34 @@ class RandStainJitter(RandAugmentation):
 
     Draws from :class:`stainxform.augment.StainJitter`.
 
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+
+    Source: StainTools (Byfield 2018); Macenko et al., ISBI 2009, for the stain vectors.
+
     Parameters
     ----------
     preset : str, optional
         A strength by name: light, strong.
-    sigma, bias : (low, high), within -1..1; drawn for each stain by itself. The bias is an optical density, natural
-        logarithm.
-    estimator : what estimates the image's stain matrix, a name in ``stainxform.stains.ESTIMATORS``.
-    stain_matrix : instead of an estimate: the name of published stains ("he", "hdab", ..., see
-        :func:`stainxform.stains.references.reference_stains`), or three rows (red, green, blue) of two optical densities,
-        which are scaled to unit length.
-    residual : keep what the two stains cannot explain (pigment, blood, ink; a neutral draw then changes nothing), or
-        drop it, which moves every color into the plane of the two stains, as StainTools does.
-    tissue_only : leave glass and black as they are (StainTools' default).
-    p : probability of applying it.
-    value_range : (low, high) of float images. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    sigma, bias : (float, float), optional
+        (low, high), within -1..1; drawn for each stain by itself. The bias is an optical density, natural logarithm.
+    estimator : str, optional
+        What estimates the image's stain matrix, a name in ``stainxform.stains.ESTIMATORS``.
+    stain_matrix : str or tuple of tuple of float, optional
+        Instead of an estimate: the name of published stains ("he", "hdab", ..., see
+        :func:`stainxform.stains.references.reference_stains`), or three rows (red, green, blue) of two optical
+        densities, which are scaled to unit length.
+    residual : bool, optional
+        Keep what the two stains cannot explain (pigment, blood, ink; a neutral draw then changes nothing), or drop it,
+        which moves every color into the plane of the two stains, as StainTools does.
+    tissue_only : bool, optional
+        Leave glass and black as they are (StainTools' default).
+    p : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
-
-    Source: StainTools (Byfield 2018); Macenko et al., ISBI 2009, for the stain vectors.
     """
 
     def __init__(
@@ -406,19 +437,24 @@ class RandStainStyle(RandAugmentation):
 
     Draws from :class:`stainxform.augment.StainStyle`.
 
-    Parameters
-    ----------
-    models : fitted normalizers of pointwise methods (Macenko, Reinhard, ...), or the paths of their model files. The
-        files are read once, now.
-    interpolate : draw two centers and a weight, and go between their results.
-    p : probability of applying it.
-    value_range : (low, high) of float images. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
-        ("warn"), or raises NotEnoughTissueError ("raise").
-
     All images and frames of a call get the same draw; masks, boxes and labels are left alone.
 
     Source: stainxform; any fitted pointwise method.
+
+    Parameters
+    ----------
+    models : sequence of (str, Path or Normalizer)
+        Fitted normalizers of pointwise methods (Macenko, Reinhard, ...), or the paths of their model files. The files
+        are read once, now.
+    interpolate : bool, optional
+        Draw two centers and a weight, and go between their results.
+    p : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+        ("warn"), or raises NotEnoughTissueError ("raise").
     """
 
     def __init__(

@@ -28,14 +28,19 @@ class TorchRandom:
 class RandAugmentation(ColorTransform):
     """Draw from an augmentation, and apply the draw, with a probability. The base of ``RandHED`` and the others.
 
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+
     Parameters
     ----------
-    p : probability of applying it.
-    value_range : (low, high) of float images. Ignored for uint8.
-    on_blank : an image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
+    p : float, optional
+        Probability of applying it.
+    value_range : (float, float), optional
+        (low, high) of float images. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
-
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+    **parameters
+        Arguments of the augmentation.
     """
 
     __module__ = "stainxform.torchvision"

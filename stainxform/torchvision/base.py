@@ -33,8 +33,10 @@ class ColorTransform(v2.Transform):
 
         Raises
         ------
-        InvalidImageError : no RGB image, NaN, or values far outside ``value_range``.
-        NotEnoughTissueError : a blank image, with ``on_blank="raise"``.
+        InvalidImageError
+            No RGB image, NaN, or values far outside ``value_range``.
+        NotEnoughTissueError
+            A blank image, with ``on_blank="raise"``.
         """
         if isinstance(inpt, tv_tensors.TVTensor) and not isinstance(inpt, tv_tensors.Image | tv_tensors.Video):
             return inpt

@@ -19,20 +19,25 @@ __all__ = ["StainNormalize", "of_method"]
 class StainNormalize(ColorTransform):
     """Make images look like they came from the center that a model was fitted on.
 
-    Parameters
-    ----------
-    model : path of a model file of any method, or a fitted :class:`~stainxform.Normalizer`. The file is read once, now.
-    value_range : (low, high) of float images. Ignored for uint8.
-    on_blank : an image with too little tissue is returned unchanged ("keep"), with a StainXformWarning ("warn"), or
-        raises NotEnoughTissueError ("raise").
-
     Takes any sample of torchvision's transforms v2. Changed are ``tv_tensors.Image``, ``tv_tensors.Video`` (frame by
     frame) and PIL images of mode RGB; where there is none of these, the first pure tensor.
 
+    Parameters
+    ----------
+    model : str, Path or Normalizer
+        Path of a model file of any method, or a fitted :class:`~stainxform.Normalizer`. The file is read once, now.
+    value_range : (float, float), optional
+        (low, high) of float images. Ignored for uint8.
+    on_blank : {"keep", "warn", "raise"}, optional
+        An image with too little tissue is returned unchanged ("keep"), with a StainXformWarning ("warn"), or raises
+        NotEnoughTissueError ("raise").
+
     Raises
     ------
-    ModelFileError : the file is missing or no valid model.
-    ParameterError : an argument makes no sense, or the model is of a method that this transform does not take.
+    ModelFileError
+        The file is missing or no valid model.
+    ParameterError
+        An argument makes no sense, or the model is of a method that this transform does not take.
     """
 
     __module__ = "stainxform.torchvision"

@@ -28,14 +28,22 @@ class EncoderKernel:
 
     Parameters
     ----------
-    first : ``(9, 16)``, the kernel for one gray channel; taps row by row, then outputs.
-    middle : ``(3, 9, 16, 16)``: layer, tap, in, out.
-    last : ``(9, 16)``: tap, in.
-    biases : ``(4, 16)`` of the first and the middle layers.
-    last_bias : of the last layer.
-    gain, shift : ``(4, 16)``, weight and bias of the normalizations.
-    mean, variance : ``(4, 16)`` to normalize with; None: those of the image.
-    epsilon : added to the variance.
+    first : ndarray
+        ``(9, 16)``, the kernel for one gray channel; taps row by row, then outputs.
+    middle : ndarray
+        ``(3, 9, 16, 16)``: layer, tap, in, out.
+    last : ndarray
+        ``(9, 16)``: tap, in.
+    biases : ndarray
+        ``(4, 16)`` of the first and the middle layers.
+    last_bias : float
+        Bias of the last layer.
+    gain, shift : ndarray
+        ``(4, 16)``, weight and bias of the normalizations.
+    mean, variance : ndarray or None
+        ``(4, 16)`` to normalize with; None: those of the image.
+    epsilon : float
+        Added to the variance.
     """
 
     first: np.ndarray

@@ -90,20 +90,28 @@ def run_demo(
 
     Parameters
     ----------
-    folder : where everything goes, see :class:`Files`.
-    steps : training steps of StainLUT.
-    tiles : number of tiles to fit on.
-    size : side of the tiles in pixels, at least 32.
-    force : write into a folder that is not empty.
-    tell : called with one line at every stage.
+    folder : str or Path
+        Where everything goes, see :class:`Files`.
+    steps : int, optional
+        Training steps of StainLUT.
+    tiles : int, optional
+        Number of tiles to fit on.
+    size : int, optional
+        Side of the tiles in pixels, at least 32.
+    force : bool, optional
+        Write into a folder that is not empty.
+    tell : callable, optional
+        Called with one line at every stage.
 
     Returns
     -------
-    the scores: first that of the images as they are, then one for each method that could run.
+    list of Score
+        The scores: first that of the images as they are, then one for each method that could run.
 
     Raises
     ------
-    ParameterError : the folder is not empty, or a number makes no sense.
+    ParameterError
+        The folder is not empty, or a number makes no sense.
     """
     files = Files(Path(folder))
     if tiles < 1 or size < 32:

@@ -47,8 +47,9 @@ class ColorNormNetwork(nn.Module):
 
     Parameters
     ----------
-    max_offset : the largest offset of the training, in Lab units. It is what 1 stands for in a* and b* on entry and in
-        the output (reconstructed); L* is divided by 100.
+    max_offset : float, optional
+        The largest offset of the training, in Lab units. It is what 1 stands for in a* and b* on entry and in the
+        output (reconstructed); L* is divided by 100.
     """
 
     def __init__(self, max_offset: float = 20.0):

@@ -38,8 +38,10 @@ class ColorNormNet(NetworkNormalizer):
 
     Parameters
     ----------
-    net : the trained network, in eval mode.
-    training : ``offset_error``: mean absolute error, in Lab units, of the offsets of held-out tiles.
+    net : ColorNormNetwork
+        The trained network, in eval mode.
+    training : dict of str to float, optional
+        ``offset_error``: mean absolute error, in Lab units, of the offsets of held-out tiles.
     """
 
     net: ColorNormNetwork
@@ -62,8 +64,10 @@ class ColorNormNet(NetworkNormalizer):
 
         Raises
         ------
-        InvalidImageError : no RGB image.
-        NotEnoughTissueError : not one tissue pixel.
+        InvalidImageError
+            No RGB image.
+        NotEnoughTissueError
+            Not one tissue pixel.
         """
         total, pixels = self._sum(image, check_image(image, value_range, channel_axis))
         return _mean(total, pixels)
@@ -71,7 +75,10 @@ class ColorNormNet(NetworkNormalizer):
     def map_for_tiles(self, tiles: Any) -> ChannelAffineMap:
         """One offset for a slide: the mean prediction over all tissue of a sample of its tiles.
 
-        Raises NotEnoughTissueError if there is none.
+        Raises
+        ------
+        NotEnoughTissueError
+            There is none.
         """
         sums = list(each_in_order(lambda tile: self._sum(tile, check_image(tile)), iterate(tiles)))
         return _shift(_mean(sum((total for total, _ in sums), np.zeros(2)), sum(pixels for _, pixels in sums)))

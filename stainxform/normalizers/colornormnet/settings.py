@@ -19,23 +19,39 @@ class ColorNormNetSettings(TrainingSettings):
 
     Parameters
     ----------
-    steps : optimizer steps (paper: 800 to 1000).
-    batch : crops in a step (paper: 128).
-    crop : side of the crops in pixels, at most that of the smallest tile. The network sees 57 px.
-    max_offset : offsets are drawn from -max_offset..max_offset, in Lab units (reconstructed).
-    learning_rate : peak rate of Adam (paper: 1e-3, with batches 16 times as large).
-    l2_weight : lambda of the loss, L1 + lambda L2 (reconstructed: 1).
-    decay : of the learning rate, "cosine" or "constant".
-    val_fraction : part of the tiles held out to choose the best checkpoint; with a single tile, or 0, the
-        training tiles serve.
-    validate_every : steps between validations and checkpoints.
-    seed : same seed, same tiles: same weights on one machine with the same number of threads.
-    device : "auto" (CUDA where present), "cpu", "cuda", ...
-    workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
-    resume : continue from the checkpoint in ``workdir``.
-    progress : show a progress bar; None: if stderr is a terminal.
+    steps : int, optional
+        Optimizer steps (paper: 800 to 1000).
+    seed : int, optional
+        Same seed, same tiles: same weights on one machine with the same number of threads.
+    decay : str, optional
+        Decay of the learning rate, "cosine" or "constant".
+    validate_every : int, optional
+        Steps between validations and checkpoints.
+    device : str, optional
+        "auto" (CUDA where present), "cpu", "cuda", ...
+    workdir : str or Path, optional
+        Folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
+    resume : bool, optional
+        Continue from the checkpoint in ``workdir``.
+    progress : bool, optional
+        Show a progress bar; None: if stderr is a terminal.
+    batch : int, optional
+        Crops in a step (paper: 128).
+    crop : int, optional
+        Side of the crops in pixels, at most that of the smallest tile. The network sees 57 px.
+    max_offset : float, optional
+        Offsets are drawn from -max_offset..max_offset, in Lab units (reconstructed).
+    learning_rate : float, optional
+        Peak rate of Adam (paper: 1e-3, with batches 16 times as large).
+    l2_weight : float, optional
+        Lambda of the loss, L1 + lambda L2 (reconstructed: 1).
+    val_fraction : float, optional
+        Part of the tiles held out to choose the best checkpoint; with a single tile, or 0, the training tiles serve.
 
-    Raises ParameterError for values that make no sense.
+    Raises
+    ------
+    ParameterError
+        Values that make no sense.
     """
 
     steps: int = 800

@@ -101,8 +101,10 @@ def train_colornormnet(
 
     Raises
     ------
-    NotEnoughTissueError : a tile is smaller than 16 px a side.
-    TrainingError : see :func:`stainxform.learning.loop.train`.
+    NotEnoughTissueError
+        A tile is smaller than 16 px a side.
+    TrainingError
+        See :func:`stainxform.learning.loop.train`.
     """
     device = pick_device(settings.device)
     settings = replace(settings, crop=min(settings.crop, data.smallest_side(tiles, MIN_CROP, "ColorNormNet")))

@@ -42,8 +42,10 @@ class Generator(nn.Module):
 
     Parameters
     ----------
-    width : filters of the first layer (paper: 64).
-    blocks : residual blocks (paper: 9).
+    width : int, optional
+        Filters of the first layer (paper: 64).
+    blocks : int, optional
+        Residual blocks (paper: 9).
     """
 
     def __init__(self, width: int = 64, blocks: int = 9):
@@ -113,9 +115,12 @@ class CycleGAN(nn.Module):
 
     Parameters
     ----------
-    width, blocks : of the generators; the discriminators have the same width.
-    pool : images in each pool (paper's code: 50).
-    side : of the training crops, in pixels.
+    width, blocks : int, optional
+        Width and blocks of the generators; the discriminators have the same width.
+    pool : int, optional
+        Images in each pool (paper's code: 50).
+    side : int, optional
+        Side of the training crops, in pixels.
     """
 
     def __init__(self, width: int = 64, blocks: int = 9, pool: int = 50, side: int = 256):

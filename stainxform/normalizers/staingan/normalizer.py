@@ -36,8 +36,10 @@ class GeneratorMap(ImageMap):
 
     Parameters
     ----------
-    net : the generator, in eval mode.
-    fixed : its normalizations have fixed statistics, so that a pixel depends on its surroundings only; otherwise on the
+    net : Generator
+        The generator, in eval mode.
+    fixed : bool, optional
+        Its normalizations have fixed statistics, so that a pixel depends on its surroundings only; otherwise on the
         whole image.
     """
 
@@ -96,8 +98,10 @@ class StainGAN(NetworkNormalizer):
 
     Parameters
     ----------
-    net : the generator from the other center to ours, in eval mode.
-    training : ``cycle_levels``: error of going to our center and back, in levels, at the end.
+    net : Generator
+        The generator from the other center to ours, in eval mode.
+    training : dict of str to float, optional
+        ``cycle_levels``: error of going to our center and back, in levels, at the end.
     """
 
     net: Generator
@@ -109,7 +113,10 @@ class StainGAN(NetworkNormalizer):
     def fit_tiles(cls, images: Any, settings: StainGANSettings) -> Self:
         """Train on tiles of our center, and of the other one.
 
-        Raises NotEnoughTissueError for a tile smaller than 32 px a side, or a source without tissue.
+        Raises
+        ------
+        NotEnoughTissueError
+            A tile smaller than 32 px a side, or a source without tissue.
         """
         ours, others = as_tiles(images), settings.source
         smallest_side(ours, MIN_CROP, "StainGAN")
@@ -120,13 +127,17 @@ class StainGAN(NetworkNormalizer):
         return cls(net=net, training=training)
 
     def map_for_tiles(self, tiles: Any) -> GeneratorMap:
-        """The one map for a slide, from a sample of its tiles: the generator normalized by the statistics of all of
-        them. Blank tiles do not count. In parts or at once, results agree to within a level.
+        """The one map for a slide, from a sample of its tiles: the generator, normalized by the statistics of all.
+
+        Blank tiles do not count. In parts or at once, results agree to within a level.
 
         The tiles are read once for each normalization (2 x blocks + 5), one at a time; those of an iterator are held in
         memory.
 
-        Raises NotEnoughTissueError if every tile is blank.
+        Raises
+        ------
+        NotEnoughTissueError
+            Every tile is blank.
         """
         sample = tissue_sample(tiles, self.min_tissue)
 

@@ -24,28 +24,45 @@ class StainGANSettings(TrainingSettings):
 
     Parameters
     ----------
-    source : tiles of the other center: a folder, a glob pattern, files, arrays or a Dataset. Blank ones are skipped.
-    steps : optimizer steps of one crop of each center.
-    crop : side of the crops in pixels, at most that of the smallest tile (paper: 256).
-    width : filters of the first layer of each network (paper: 64).
-    blocks : residual blocks of the generators (paper: 9).
-    learning_rate : of Adam, beta1 = 0.5 (paper: 2e-4).
-    cycle_weight : of the cycle loss in both directions (paper: 10).
-    identity_weight : of the identity loss, in multiples of cycle_weight (paper: 0.5).
-    pool : earlier fakes that a discriminator is shown again (paper's code: 50).
-    decay : of the learning rate, "linear" (paper: constant, then to zero in the second half), "cosine" or
-        "constant".
-    validate_every : steps between checkpoints.
-    seed : same seed, same tiles: same weights on one machine with the same number of threads.
-    device : "auto" (CUDA where present), "cpu", "cuda", ...; CUDA trains in bfloat16 mixed precision.
-    workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
-    resume : continue from the checkpoint in ``workdir``.
-    progress : show a progress bar; None: if stderr is a terminal.
+    steps : int, optional
+        Optimizer steps of one crop of each center.
+    seed : int, optional
+        Same seed, same tiles: same weights on one machine with the same number of threads.
+    decay : str, optional
+        Decay of the learning rate, "linear" (paper: constant, then to zero in the second half), "cosine" or "constant".
+    validate_every : int, optional
+        Steps between checkpoints.
+    device : str, optional
+        "auto" (CUDA where present), "cpu", "cuda", ...; CUDA trains in bfloat16 mixed precision.
+    workdir : str or Path, optional
+        Folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
+    resume : bool, optional
+        Continue from the checkpoint in ``workdir``.
+    progress : bool, optional
+        Show a progress bar; None: if stderr is a terminal.
+    source : str, Path, array_like, Dataset or iterable of these, optional
+        Tiles of the other center: a folder, a glob pattern, files, arrays or a Dataset. Blank ones are skipped.
+    crop : int, optional
+        Side of the crops in pixels, at most that of the smallest tile (paper: 256).
+    width : int, optional
+        Filters of the first layer of each network (paper: 64).
+    blocks : int, optional
+        Residual blocks of the generators (paper: 9).
+    learning_rate : float, optional
+        Learning rate of Adam, beta1 = 0.5 (paper: 2e-4).
+    cycle_weight : float, optional
+        Weight of the cycle loss in both directions (paper: 10).
+    identity_weight : float, optional
+        Weight of the identity loss, in multiples of cycle_weight (paper: 0.5).
+    pool : int, optional
+        Earlier fakes that a discriminator is shown again (paper's code: 50).
 
     Raises
     ------
-    ParameterError : no source, or a value that makes no sense.
-    InvalidImageError : the source holds no image.
+    ParameterError
+        No source, or a value that makes no sense.
+    InvalidImageError
+        The source holds no image.
     """
 
     source: Any = None

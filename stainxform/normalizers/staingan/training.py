@@ -107,8 +107,10 @@ def train_staingan(
 
     Raises
     ------
-    NotEnoughTissueError : a tile is smaller than 32 px a side.
-    TrainingError : see :func:`stainxform.learning.loop.train`.
+    NotEnoughTissueError
+        A tile is smaller than 32 px a side.
+    TrainingError
+        See :func:`stainxform.learning.loop.train`.
     """
     smallest = min(data.smallest_side(tiles, MIN_CROP, "StainGAN") for tiles in (target, source))
     settings = replace(settings, crop=min(settings.crop, smallest) // STRIDE * STRIDE)

@@ -74,13 +74,17 @@ def lookup(table: Tensor, levels: Tensor, context: Tensor) -> Tensor:
 
     Parameters
     ----------
-    table : tensor ``(N, 3, K, 256)``.
-    levels : float tensor ``(N, 1, H, W)``, whole numbers in 0..255. Its gradient is the slope to the next level.
-    context : tensor ``(N, 1, H, W)`` in [0, 1].
+    table : Tensor
+        Tensor ``(N, 3, K, 256)``.
+    levels : Tensor
+        float tensor ``(N, 1, H, W)``, whole numbers in 0..255. Its gradient is the slope to the next level.
+    context : Tensor
+        Tensor ``(N, 1, H, W)`` in [0, 1].
 
     Returns
     -------
-    tensor ``(N, 3, H, W)``.
+    Tensor
+        Tensor ``(N, 3, H, W)``.
     """
     knots, last = table.shape[2], table.shape[3] - 1
     rows = table.flatten(1, 2)

@@ -161,18 +161,24 @@ class StainLUTNet(nn.Module):
 
     Parameters
     ----------
-    bases : number of basis LUTs, n (paper: 3).
-    size : nodes per color axis, T (paper: 33).
-    context_nodes : nodes along the context axis, K >= 2 (2 in the 4DLUT code; read literally, the paper's index set
-        would give T).
-    dropout : probability, training only (4DLUT code: 0.5).
-    asymmetry : difference between the last and the first context slice of the bases at the start. With equal slices
-        dO/dc is exactly zero and the Encoder receives no gradient; a small ramp, increasing like L_mono wants it,
-        wakes it up at step 0 (documented deviation from the identity start).
-    encoder_norm : "instance" (4DLUT code): statistics of the image at hand. "running": averages over training, once it
-        is over. "none": no normalization. With the last two the context is a local function of the gray image
-        (receptive field 11 px), so it cannot depend on the tile and tiling leaves no seam in it.
-    predictor_norm : "instance" (4DLUT code), or "none", with which the Predictor sees the exposure of the image.
+    bases : int, optional
+        Number of basis LUTs, n (paper: 3).
+    size : int, optional
+        Nodes per color axis, T (paper: 33).
+    context_nodes : int, optional
+        Nodes along the context axis, K >= 2 (2 in the 4DLUT code; read literally, the paper's index set would give T).
+    dropout : float, optional
+        Probability, training only (4DLUT code: 0.5).
+    asymmetry : float, optional
+        Difference between the last and the first context slice of the bases at the start. With equal slices dO/dc is
+        exactly zero and the Encoder receives no gradient; a small ramp, increasing like L_mono wants it, wakes it up at
+        step 0 (documented deviation from the identity start).
+    encoder_norm : str, optional
+        "instance" (4DLUT code): statistics of the image at hand. "running": averages over training, once it is over.
+        "none": no normalization. With the last two the context is a local function of the gray image (receptive field
+        11 px), so it cannot depend on the tile and tiling leaves no seam in it.
+    predictor_norm : str, optional
+        "instance" (4DLUT code), or "none", with which the Predictor sees the exposure of the image.
     """
 
     def __init__(
@@ -238,12 +244,16 @@ class StainLUTNet(nn.Module):
 
         Parameters
         ----------
-        gray : uint8 tensor ``(1, 1, H, W)``.
-        window : rows and columns that the Encoder sees and that are colorized; default all.
+        gray : Tensor
+            uint8 tensor ``(1, 1, H, W)``.
+        window : (slice, slice), optional
+            Rows and columns that the Encoder sees and that are colorized; default all.
 
         Returns
         -------
-        colors ``(1, 3, h, w)`` of the window, unclamped floats with 0..1 the displayable range, and the fusion parameters.
+        (Tensor, Fusion)
+            Colors ``(1, 3, h, w)`` of the window, unclamped floats with 0..1 the displayable range, and the fusion
+            parameters.
         """
         unit = gray.to(self.luts.dtype) / 255
         seen = (..., *window)

@@ -49,10 +49,14 @@ class ContextMap(ImageMap):
 
     Parameters
     ----------
-    table : float32 tensor ``(3, K, 256)``, the fused LUT on the gray diagonal.
-    encoder : the network that gives the context of each pixel.
-    gray_weights : weights of red, green and blue.
-    inference : "exact" or "fast", see StainLUT.
+    table : Tensor
+        float32 tensor ``(3, K, 256)``, the fused LUT on the gray diagonal.
+    encoder : Encoder
+        The network that gives the context of each pixel.
+    gray_weights : (float, float, float)
+        Weights of red, green and blue.
+    inference : str, optional
+        "exact" or "fast", see StainLUT.
     """
 
     table: Tensor
@@ -126,11 +130,15 @@ class StainLUT(NetworkNormalizer):
 
     Parameters
     ----------
-    net : the trained network, in eval mode.
-    gray : "mean" of the channels (default), "bt601", or three weights that sum to 1.
-    training : numbers of the best validation (``score``: PSNR in dB, ``step``).
-    inference : "exact": float32, what training saw. "fast": the Encoder in bfloat16 on CPUs with AMX, a level or two
-        off (measured in ``docs/methods/stainlut.md``); the same as "exact" on others, on GPUs and without the compiled
+    net : StainLUTNet
+        The trained network, in eval mode.
+    training : dict of str to float, optional
+        Numbers of the best validation (``score``: PSNR in dB, ``step``).
+    gray : str or (float, float, float), optional
+        "mean" of the channels (default), "bt601", or three weights that sum to 1.
+    inference : str, optional
+        "exact": float32, what training saw. "fast": the Encoder in bfloat16 on CPUs with AMX, a level or two off
+        (measured in ``docs/methods/stainlut.md``); the same as "exact" on others, on GPUs and without the compiled
         kernels. Kept in the model file.
     """
 
@@ -166,13 +174,18 @@ class StainLUT(NetworkNormalizer):
         return ContextMap(table, self.net.encoder, weights, self.inference)
 
     def map_for_tiles(self, tiles: Any) -> ContextMap:
-        """The one map for a slide, from a sample of its tiles: mean fusion weights, and the Encoder normalized by the
-        statistics of all of them, so that it leaves no seams. Blank tiles do not count.
+        """The one map for a slide, from a sample of its tiles, which leaves no seams.
+
+        It has the mean fusion weights of the tiles, and an Encoder normalized by the statistics of all of them. Blank
+        tiles do not count.
 
         The tiles are read six times, one at a time (with encoder_norm "running" or "none" twice); those of an iterator
         are held in memory.
 
-        Raises NotEnoughTissueError if every tile is blank.
+        Raises
+        ------
+        NotEnoughTissueError
+            Every tile is blank.
         """
         weights, sample = gray_weights_of(self.gray), tissue_sample(tiles, self.min_tissue)
 

@@ -57,30 +57,51 @@ class StainLUTSettings(TrainingSettings):
 
     Parameters
     ----------
-    steps : optimizer steps of one tile each (paper: batch 1).
-    crop : side in pixels of the random crop that the Encoder and the loss see in a step; None takes whole tiles.
-        The Predictor always sees whole tiles: give tiles of about the size that will be normalized.
-    seed : same seed, same tiles: same weights on one machine with the same number of threads.
-    device : "auto" (CUDA where present), "cpu", "cuda", ...; CUDA trains in bfloat16 mixed precision.
-    bases, size, context_nodes : n, T and K of the LUTs (paper: 3 and 33; 4DLUT code: 2).
-    dropout : probability, training only (4DLUT code: 0.5).
-    encoder_norm : "instance" (4DLUT code), "running" or "none", see StainLUTNet.
-    predictor_norm : "instance" (4DLUT code) or "none", see StainLUTNet.
-    gray : weights of the gray image.
-    inference : "exact" or "fast", see the class; training does not depend on it.
-    color_randomization : True for the default ranges, False for none, or a dictionary with any of brightness,
-        contrast, saturation, gain, gamma (half widths, see ColorRandomization).
-    learning_rates : any of predictor, head, encoder, luts (see Rates).
-    decay : "cosine" or "constant" (paper).
-    smooth_weight, mono_weight : weights of L_smooth and L_mono (paper: 1e-4 and 10).
-    val_fraction : part of the tiles held out to choose the best checkpoint; with a single tile, or 0, the
-        training tiles serve.
-    validate_every : steps between validations and checkpoints.
-    workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
-    resume : continue from the checkpoint in ``workdir``.
-    progress : show a progress bar; None: if stderr is a terminal.
+    steps : int, optional
+        Optimizer steps of one tile each (paper: batch 1).
+    seed : int, optional
+        Same seed, same tiles: same weights on one machine with the same number of threads.
+    decay : str, optional
+        "cosine" or "constant" (paper).
+    validate_every : int, optional
+        Steps between validations and checkpoints.
+    device : str, optional
+        "auto" (CUDA where present), "cpu", "cuda", ...; CUDA trains in bfloat16 mixed precision.
+    workdir : str or Path, optional
+        Folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
+    resume : bool, optional
+        Continue from the checkpoint in ``workdir``.
+    progress : bool, optional
+        Show a progress bar; None: if stderr is a terminal.
+    crop : int, optional
+        Side in pixels of the random crop that the Encoder and the loss see in a step; None takes whole tiles. The
+        Predictor always sees whole tiles: give tiles of about the size that will be normalized.
+    bases, size, context_nodes : int, optional
+        n, T and K of the LUTs (paper: 3 and 33; 4DLUT code: 2).
+    dropout : float, optional
+        Probability, training only (4DLUT code: 0.5).
+    encoder_norm : str, optional
+        "instance" (4DLUT code), "running" or "none", see StainLUTNet.
+    predictor_norm : str, optional
+        "instance" (4DLUT code) or "none", see StainLUTNet.
+    gray : str or (float, float, float), optional
+        Weights of the gray image.
+    inference : str, optional
+        "exact" or "fast", see the class; training does not depend on it.
+    color_randomization : bool or dict of str to float, optional
+        True for the default ranges, False for none, or a dictionary with any of brightness, contrast, saturation, gain,
+        gamma (half widths, see ColorRandomization).
+    learning_rates : dict of str to float, optional
+        Any of predictor, head, encoder, luts (see Rates).
+    smooth_weight, mono_weight : float, optional
+        Weights of L_smooth and L_mono (paper: 1e-4 and 10).
+    val_fraction : float, optional
+        Part of the tiles held out to choose the best checkpoint; with a single tile, or 0, the training tiles serve.
 
-    Raises ParameterError for values that make no sense.
+    Raises
+    ------
+    ParameterError
+        Values that make no sense.
     """
 
     steps: int = 2000

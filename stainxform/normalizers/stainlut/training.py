@@ -87,8 +87,10 @@ def train_stainlut(tiles: Sequence[np.ndarray], settings: StainLUTSettings) -> t
 
     Raises
     ------
-    NotEnoughTissueError : a tile is smaller than 16 px a side.
-    TrainingError : see :func:`stainxform.learning.loop.train`.
+    NotEnoughTissueError
+        A tile is smaller than 16 px a side.
+    TrainingError
+        See :func:`stainxform.learning.loop.train`.
     """
     device = pick_device(settings.device)
     data.smallest_side(tiles, MIN_CROP, "StainLUT")

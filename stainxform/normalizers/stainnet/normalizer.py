@@ -29,9 +29,12 @@ class StainNet(PointwiseNormalizer):
 
     Parameters
     ----------
-    network : the trained network, as a color map.
-    teacher : method of the normalizer that it was learned from.
-    training : ``l1_levels``: mean absolute difference from the teacher, in levels, on held-out tiles.
+    network : PointwiseNetMap
+        The trained network, as a color map.
+    teacher : str, optional
+        Method of the normalizer that it was learned from.
+    training : dict of str to float, optional
+        ``l1_levels``: mean absolute difference from the teacher, in levels, on held-out tiles.
     """
 
     network: PointwiseNetMap
@@ -45,7 +48,10 @@ class StainNet(PointwiseNormalizer):
     def fit_tiles(cls, images: Any, settings: StainNetSettings) -> Self:
         """Learn what a teacher does to tiles of another center.
 
-        Raises NotEnoughTissueError if every tile is blank to the teacher.
+        Raises
+        ------
+        NotEnoughTissueError
+            Every tile is blank to the teacher.
         """
         from stainxform.normalizers.stainnet.training import ColorPairs, train_stainnet
 

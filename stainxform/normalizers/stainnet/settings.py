@@ -18,26 +18,41 @@ class StainNetSettings(TrainingSettings):
 
     Parameters
     ----------
-    teacher : a normalizer fitted on our center, or the path of its model file.
-    steps : optimizer steps.
-    batch : pixels in a step (authors' code: 10 crops of 256 px).
-    pixels : random pixels taken from each tile; neighbors mean nothing to a 1x1 network.
-    learning_rate : peak rate of Adam (authors' code: SGD, 0.01).
-    decay : of the learning rate, "cosine" (authors' code) or "constant".
-    val_fraction : part of the tiles held out to choose the best checkpoint; with a single tile, or 0, the
-        training tiles serve.
-    validate_every : steps between validations and checkpoints.
-    seed : same seed, same tiles, same teacher: same weights on one machine.
-    device : "auto" (CUDA where present), "cpu", "cuda", ... of the training; the teacher runs where it is.
-    workdir : folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
-    resume : continue from the checkpoint in ``workdir``.
-    progress : show a progress bar; None: if stderr is a terminal.
+    steps : int, optional
+        Optimizer steps.
+    seed : int, optional
+        Same seed, same tiles, same teacher: same weights on one machine.
+    decay : str, optional
+        Decay of the learning rate, "cosine" (authors' code) or "constant".
+    validate_every : int, optional
+        Steps between validations and checkpoints.
+    device : str, optional
+        "auto" (CUDA where present), "cpu", "cuda", ... of the training; the teacher runs where it is.
+    workdir : str or Path, optional
+        Folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
+    resume : bool, optional
+        Continue from the checkpoint in ``workdir``.
+    progress : bool, optional
+        Show a progress bar; None: if stderr is a terminal.
+    teacher : str, Path or Normalizer, optional
+        A normalizer fitted on our center, or the path of its model file.
+    batch : int, optional
+        Pixels in a step (authors' code: 10 crops of 256 px).
+    pixels : int, optional
+        Random pixels taken from each tile; neighbors mean nothing to a 1x1 network.
+    learning_rate : float, optional
+        Peak rate of Adam (authors' code: SGD, 0.01).
+    val_fraction : float, optional
+        Part of the tiles held out to choose the best checkpoint; with a single tile, or 0, the training tiles serve.
 
     Raises
     ------
-    ParameterError : no teacher, or a value that makes no sense.
-    ModelFileError : the teacher's model file cannot be read.
-    MissingDependencyError : torch is not installed.
+    ParameterError
+        No teacher, or a value that makes no sense.
+    ModelFileError
+        The teacher's model file cannot be read.
+    MissingDependencyError
+        torch is not installed.
     """
 
     teacher: str | Path | Normalizer | None = None

@@ -77,7 +77,10 @@ class StainNetTask:
 def train_stainnet(pairs: list[ColorPairs], settings: StainNetSettings) -> tuple[StainNetwork, dict[str, float]]:
     """Train on the pairs of each tile; returns the network in eval mode on the CPU and its best validation.
 
-    Raises TrainingError, see :func:`stainxform.learning.loop.train`.
+    Raises
+    ------
+    TrainingError
+        See :func:`stainxform.learning.loop.train`.
     """
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(settings.seed)

@@ -32,10 +32,15 @@ def register_reader(name: str, reader: str | type[Slide]) -> None:
 
     Parameters
     ----------
-    name : of the reader.
-    reader : a class derived from :class:`Slide` that is called with the path alone, or where it is, ``module:Class``.
+    name : str
+        Name of the reader.
+    reader : str or type of Slide
+        A class derived from :class:`Slide` that is called with the path alone, or where it is, ``module:Class``.
 
-    Raises ParameterError for a name that is taken, or for what is no such class or path.
+    Raises
+    ------
+    ParameterError
+        A name that is taken, or what is no such class or path.
     """
     READERS.register(name, reader)
 
@@ -67,17 +72,24 @@ def open_slide(path: str | Path, reader: str = "auto") -> Slide:
 
     Parameters
     ----------
-    path : the file.
-    reader : "cucim", "tifffile", "openslide" or the name of a registered one; "auto": cuCIM where torch has CUDA, else
+    path : str or Path
+        The file.
+    reader : str, optional
+        "cucim", "tifffile", "openslide" or the name of a registered one; "auto": cuCIM where torch has CUDA, else
         tifffile, which is about as fast on a CPU and finds more damage; OpenSlide for what these cannot read; then
         registered ones, see :func:`stainxform.slides.register_reader`. Which one it was is in ``slide.reader`` and in
         the log ``stainxform.slides``.
 
     Raises
     ------
-    ParameterError : there is no such reader.
-    SlideError : the file is missing, truncated or damaged; UnsupportedSlideError: no installed reader knows its kind.
-    MissingDependencyError : the reader asked for, or every one, is not installed.
+    ParameterError
+        There is no such reader.
+    SlideError
+        The file is missing, truncated or damaged.
+    UnsupportedSlideError
+        No installed reader knows its kind.
+    MissingDependencyError
+        The reader asked for, or every one, is not installed.
     """
     check_reader(reader)
     file = Path(path)

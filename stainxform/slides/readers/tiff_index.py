@@ -65,8 +65,12 @@ class TiffLevel:
 class TiffIndex:
     """The pyramid of a TIFF file, checked: every tile lies inside the file.
 
-    Raises UnsupportedSlideError for what is no TIFF or another kind of TIFF than readers of tiles can read, SlideError
-    for a damaged one.
+    Raises
+    ------
+    UnsupportedSlideError
+        No TIFF or another kind of TIFF than readers of tiles can read.
+    SlideError
+        A damaged one.
     """
 
     def __init__(self, path: Path):

@@ -31,21 +31,36 @@ class PyramidWriter:
 
     Parameters
     ----------
-    path : the file to write.
-    shapes : (height, width) of each level.
-    tile : side of the tiles.
-    codec : that made the tiles.
-    options : the layout.
-    facts, icc : what the file says about itself.
-    identity : text that names all that the pixels depend on.
-    resume : continue a partial file.
+    path : Path
+        The file to write.
+    shapes : list of (int, int)
+        (height, width) of each level.
+    tile : int
+        Side of the tiles.
+    codec : TileCodec
+        Codec that made the tiles.
+    options : PyramidOptions
+        The layout.
+    facts : Facts
+        What the file says about itself.
+    icc : bytes or None
+        Its color profile.
+    identity : str
+        Text that names all that the pixels depend on.
+    resume : bool
+        Continue a partial file.
 
     Attributes
     ----------
-    step : how much of the work was noted, as ``note`` was told; 0 at the beginning.
-    unfinished : by level, the pixels that were noted with it.
+    step : int
+        How much of the work was noted, as ``note`` was told; 0 at the beginning.
+    unfinished : dict of int to ndarray
+        The pixels that were noted with it, by level.
 
-    Raises what JournaledFile raises.
+    Raises
+    ------
+    SlideBusyError, ResumeError, SlideWriteError
+        See JournaledFile.
     """
 
     def __init__(

@@ -26,17 +26,30 @@ class JournaledFile:
 
     Parameters
     ----------
-    path : the name that the file shall have.
-    identity : what is written; a file that was begun with another one is not continued.
-    resume : continue what is there; else begin anew.
+    path : Path
+        The name that the file shall have.
+    identity : str
+        What is written; a file that was begun with another one is not continued.
+    resume : bool
+        Continue what is there; else begin anew.
 
     Attributes
     ----------
-    records : what was noted so far; empty where nothing was continued.
-    state : what was noted last; None where nothing was continued.
-    length : bytes of the file.
+    records : list
+        What was noted so far; empty where nothing was continued.
+    state : object
+        What was noted last; None where nothing was continued.
+    length : int
+        Bytes of the file.
 
-    Raises SlideBusyError, ResumeError, or SlideWriteError where the file cannot be written.
+    Raises
+    ------
+    SlideBusyError
+        Another process is writing the file.
+    ResumeError
+        The partial file was begun with another identity.
+    SlideWriteError
+        The file cannot be written.
     """
 
     def __init__(self, path: Path, identity: str, resume: bool):

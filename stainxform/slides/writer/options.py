@@ -24,16 +24,24 @@ class PyramidOptions:
 
     Parameters
     ----------
-    layout : "dual": an OME-TIFF whose levels are also listed in the main chain, all of them seen by OpenSlide, cuCIM,
+    layout : str, optional
+        "dual": an OME-TIFF whose levels are also listed in the main chain, all of them seen by OpenSlide, cuCIM,
         tiffslide, tifffile and Bio-Formats; "ome": the levels as SubIFDs only, as the OME specification asks;
         "generic": a plain chain; "svs": like Aperio's files, whose maker it claims, with a thumbnail made from the
         pixels written.
-    tile : side of the tiles, a multiple of 16 up to 2048; None: the source's, if it is one, else 256.
-    quality : of JPEG, 1 to 100.
-    subsampling : of JPEG's color differences, "4:4:4", "4:2:2" or "4:2:0".
-    lossless : deflate instead of JPEG.
+    tile : int, optional
+        Side of the tiles, a multiple of 16 up to 2048; None: the source's, if it is one, else 256.
+    quality : int, optional
+        Quality of JPEG, 1 to 100.
+    subsampling : str, optional
+        Subsampling of JPEG's color differences, "4:4:4", "4:2:2" or "4:2:0".
+    lossless : bool, optional
+        Deflate instead of JPEG.
 
-    Raises ParameterError for values that make no sense.
+    Raises
+    ------
+    ParameterError
+        Values that make no sense.
     """
 
     layout: str = "dual"

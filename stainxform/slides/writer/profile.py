@@ -16,7 +16,10 @@ _DATE = slice(24, 36)
 def profile_for(icc: bytes | str | None, slide: Slide, mapped: bool) -> tuple[bytes | None, str]:
     """The profile to embed, and a text that records the decision.
 
-    Raises ParameterError for a name that is none of "auto", "source" and "srgb".
+    Raises
+    ------
+    ParameterError
+        A name that is none of "auto", "source" and "srgb".
     """
     state = "colors normalized to the target's" if mapped else "colors as in the source"
     if icc == "auto":

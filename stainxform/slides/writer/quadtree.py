@@ -44,9 +44,12 @@ class PendingLevels:
 
     Parameters
     ----------
-    shapes : (height, width) of all levels.
-    tile : side of the tiles.
-    first : the level whose tiles are added.
+    shapes : list of (int, int)
+        (height, width) of all levels.
+    tile : int
+        Side of the tiles.
+    first : int
+        The level whose tiles are added.
     """
 
     def __init__(self, shapes: list[tuple[int, int]], tile: int, first: int):

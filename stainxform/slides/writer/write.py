@@ -72,29 +72,45 @@ def write_slide(
 
     Parameters
     ----------
-    slide : the source.
-    path : the file to write; its folder must be there.
-    image_map : the map of the whole slide; None: a copy.
-    options : layout, tiles, compression.
-    background : "normalize": every pixel is mapped. "keep": tiles without tissue keep their pixels; where the map
-        changes glass, their borders show.
-    threads : how many decode, map and encode at a time. No byte of the file depends on it.
-    device : a torch device, on which pixels are mapped and, by cuCIM, decoded; "auto": CUDA where torch has it, else the
+    slide : Slide
+        The source.
+    path : str or Path
+        The file to write; its folder must be there.
+    image_map : ImageMap or None
+        The map of the whole slide; None: a copy.
+    options : PyramidOptions, optional
+        Layout, tiles, compression.
+    background : str, optional
+        "normalize": every pixel is mapped. "keep": tiles without tissue keep their pixels; where the map changes glass,
+        their borders show.
+    threads : int, optional
+        How many decode, map and encode at a time. No byte of the file depends on it.
+    device : str or torch.device, optional
+        A torch device, on which pixels are mapped and, by cuCIM, decoded; "auto": CUDA where torch has it, else the
         CPU. Default: numpy arrays, which need no torch; a CPU gives the same bytes either way. Encoding is on the CPU.
-    resume : continue a partial file, if there is one; default: begin anew. The result is the same, bit for bit.
-    fingerprint : text that names source, map and settings; one that differs from the partial file's is refused. To
-        resume with a map there must be one.
-    icc : the profile to embed: "auto": the source's for a copy, else sRGB; "source", "srgb", None, or its bytes. Which
+    resume : bool, optional
+        Continue a partial file, if there is one; default: begin anew. The result is the same, bit for bit.
+    fingerprint : str, optional
+        Text that names source, map and settings; one that differs from the partial file's is refused. To resume with a
+        map there must be one.
+    icc : bytes or str, optional
+        The profile to embed: "auto": the source's for a copy, else sRGB; "source", "srgb", None, or its bytes. Which
         one it was is written into the image's description.
-    progress : called with the pixels of level 0 that are done, and how many there are.
+    progress : callable, optional
+        Called with the pixels of level 0 that are done, and how many there are.
 
     Raises
     ------
-    ParameterError : the map needs the whole image at once, or an argument makes no sense.
-    SlideError : a tile of the source is missing or damaged; the message says where.
-    SlideBusyError : another process is writing the same file.
-    ResumeError : the partial file was begun with another fingerprint, source, options or version.
-    SlideWriteError : the disk is full, or the file cannot be written.
+    ParameterError
+        The map needs the whole image at once, or an argument makes no sense.
+    SlideError
+        A tile of the source is missing or damaged; the message says where.
+    SlideBusyError
+        Another process is writing the same file.
+    ResumeError
+        The partial file was begun with another fingerprint, source, options or version.
+    SlideWriteError
+        The disk is full, or the file cannot be written.
     """
     path = Path(path)
     if threads < 1:
