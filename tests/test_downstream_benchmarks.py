@@ -119,7 +119,7 @@ def test_a_nucleus_without_a_core_stays():
     assert np.array_equal(instances(inside, inside) > 0, inside > 0)
 
 
-@pytest.mark.parametrize("gain", [(0.1, 0.2, "better"), (-0.1, 0.2, "not told apart"), (-0.2, -0.1, "worse")])
+@pytest.mark.parametrize("gain", [(0.1, 0.2, "better"), (-0.1, 0.2, "not distinguished"), (-0.2, -0.1, "worse")])
 def test_harm_is_told_as_plainly_as_help(gain):
     from nuclei import verdict
 

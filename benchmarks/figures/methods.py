@@ -6,7 +6,7 @@ DATA holds two public selections of CAMELYON17 (CC0 1.0, https://camelyon17.gran
 ``camelyon17_deeplab_tiles`` (yozoranoken/CAMELYON17DeepLab, sampled_tiles_from_centers: one 2048 px region of each
 center) and ``camelyon17_dkfz_testdata`` (DBO-DKFZ/multistain_cyclegan_normalization, resources/test_data: 256 px tiles).
 
-Fitted models are kept in the folder ``--work`` and not fitted again: a stopped run goes on where it was.
+Fitted models are kept in the folder ``--work`` and not fitted again: a stopped run is resumed.
 """
 
 from __future__ import annotations

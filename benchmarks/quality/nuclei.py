@@ -154,7 +154,7 @@ def verdict(gain: Interval) -> str:
     """Whether the interval leaves out zero."""
     assert gain.low is not None
     assert gain.high is not None
-    return "better" if gain.low > 0 else "worse" if gain.high < 0 else "not told apart"
+    return "better" if gain.low > 0 else "worse" if gain.high < 0 else "not distinguished"
 
 
 def table(study: Study, lab: str) -> list[str]:

@@ -53,7 +53,7 @@ class Trial:
     ----------
     title, target : in tables; the target's name.
     learn : tiles that normalizers may learn from, by center.
-    test, groups : tiles to be told apart, by center, and the slide or patient of each.
+    test, groups : tiles to be distinguished, by center, and the slide or patient of each.
     """
 
     title: str

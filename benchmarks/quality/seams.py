@@ -1,6 +1,6 @@
 """Seams: how large is the jump of color across the borders of tiles, with statistics of the slide and of each tile?
 
-A slide is normalized with one map, and with a map for each square of 512 pixels, as papers do. Along every side of every
+A slide is normalized with one map, and with a map for each square of 512 pixels, as most papers do. Along every side of every
 square the mean color of the pixels on either side is compared, as it is in the source: what normalization added to this
 step is a seam. The same is done along lines through the middle of the squares, where nothing should be seen.
 
