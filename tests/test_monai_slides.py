@@ -171,3 +171,5 @@ def test_few_slides_stay_open(tmp_path, monkeypatch):
         for wsi in slides:
             reader.get_data(wsi, location=(0, 0), size=(8, 8))
         assert first.read(0, 0, 0, 4, 4).shape == (4, 4, 3)  # lent slides are not closed
+    for slide in opened._kept._slides.values():
+        slide.close()

@@ -233,8 +233,10 @@ exit 1
 """
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the compiler is a script of the shell")
 @pytest.mark.parametrize(("required", "status"), [("", 0), ("1", 1)])
 def test_an_install_without_kernels_says_why_and_fails_if_it_has_to(tmp_path, required, status):
+    pytest.importorskip("setuptools")
     for name in ("setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "csrc", tmp_path / "csrc")
