@@ -22,7 +22,7 @@ Entry = TypeVar("Entry")
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
-    """Entries by name; those from outside come after those of the package, each group sorted.
+    """Entries by name: those of the package, those registered by a call, then those of entry points, sorted.
 
     Parameters
     ----------

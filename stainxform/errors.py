@@ -5,6 +5,7 @@ Each message is one sentence that says what is wrong, which value, and what to d
 
 __all__ = [
     "InvalidImageError",
+    "KernelError",
     "MissingDependencyError",
     "ModelFileError",
     "NotEnoughTissueError",

@@ -13,7 +13,7 @@ from strategies import he_image, laws
 
 import stainxform as sx
 from stainxform import Macenko, Reinhard
-from stainxform.errors import ModelFileError
+from stainxform.errors import ModelFileError, ParameterError
 from stainxform.io.atomic import atomic_write
 from stainxform.modelfile import FORMAT, ModelState, digest, read_model, settings_digest, write_model
 from stainxform.normalizers.base import CenterInfo, Normalizer
@@ -348,7 +348,7 @@ def test_saving_replaces_the_old_file_and_leaves_nothing_else(path, good):
 
 
 def test_what_cannot_be_stored_leaves_no_file(path):
-    with pytest.raises(TypeError):
+    with pytest.raises(ParameterError):
         write_model(path, ModelState("m", {}, {"alpha": object()}))
     with pytest.raises(ValueError, match="JSON"):
         write_model(path, ModelState("m", {}, {"alpha": float("nan")}))

@@ -7,10 +7,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from stainxform.augment import AUGMENTATIONS, Augmentation
+from stainxform.augment import AUGMENTATIONS, Augmentation, Draw, Rng
 from stainxform.errors import ParameterError
 
-__all__ = ["build", "parameter_names", "parameters", "signature", "transform_doc", "transform_name"]
+__all__ = ["build", "draw_from", "parameter_names", "parameters", "signature", "transform_doc", "transform_name"]
 
 
 def transform_name(name: str) -> str:
@@ -58,6 +58,14 @@ def build(kind: type[Augmentation], arguments: Mapping[str, Any]) -> Augmentatio
             raise ParameterError(f"{kind.__name__} needs {field.name}")
     preset = given.pop("preset", None)
     return kind(**given) if preset is None else kind.preset(preset, **given)
+
+
+def draw_from(augmentation: Augmentation, rng: Rng) -> Draw:
+    """A draw; ParameterError for what is none, which would leave images as they are without a word."""
+    draw = augmentation.sample(rng)
+    if not isinstance(draw, Mapping):
+        raise ParameterError(f"{type(augmentation).__name__}.sample must give numbers by name, got {draw!r}")
+    return draw
 
 
 def _is_needed(field: dataclasses.Field[Any]) -> bool:

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 def class_name(method: Method) -> str:
     """The name that a method's normalizer, and its transforms, go by: "Macenko" for "macenko"."""
-    return method.path.rpartition(":")[2]
+    return method.class_name
 
 
 def class_doc(method: Method, parent: str) -> str:

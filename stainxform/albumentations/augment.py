@@ -11,7 +11,7 @@ import numpy as np
 from albumentations.core.transforms_interface import BaseTransformInitSchema, ImageOnlyTransform
 from pydantic import create_model
 
-from stainxform._hosts.augment import build, parameter_names, signature, transform_doc, transform_name
+from stainxform._hosts.augment import build, draw_from, parameter_names, signature, transform_doc, transform_name
 from stainxform.augment import Augmentation, Draw
 from stainxform.errors import ParameterError
 from stainxform.image.blank import OnBlank
@@ -50,7 +50,7 @@ class RandAugmentation(ImageOnlyTransform):
 
     def get_params(self) -> dict[str, Any]:
         """Draw."""
-        return {"draw": self.augmentation.sample(self.random_generator)}
+        return {"draw": draw_from(self.augmentation, self.random_generator)}
 
     def apply(self, img: np.ndarray, draw: Draw, **params: Any) -> np.ndarray:
         """Augment an image ``(H, W, 3)``."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from stainxform.errors import ModelFileError
+from stainxform.errors import ModelFileError, ParameterError
 from stainxform.io.atomic import atomic_write
 from stainxform.io.settings import for_json
 
@@ -59,14 +59,24 @@ def settings_digest(record: dict[str, Any]) -> str:
 
 
 def pack(state: ModelState) -> bytes:
-    """The bytes of a model file; the same state gives the same bytes."""
+    """The bytes of a model file; the same state gives the same bytes.
+
+    Raises
+    ------
+    ParameterError
+        A parameter that JSON cannot hold.
+    """
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
     record = {name: getattr(state, name) for name in _FIELDS if name not in ("format", "sha256")}
     record |= {"format": FORMAT, "sha256": digest(arrays)}
-    record["settings_sha256"] = settings_digest(record)
-    return save(arrays, metadata={_KEY: json.dumps(record, sort_keys=True, allow_nan=False, default=for_json)})
+    try:
+        record["settings_sha256"] = settings_digest(record)
+        text = json.dumps(record, sort_keys=True, allow_nan=False, default=for_json)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"a parameter of {state.method!r} cannot be stored in a model file ({error})") from error
+    return save(arrays, metadata={_KEY: text})
 
 
 def write_model(path: str | Path, state: ModelState) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from stainxform.errors import ParameterError
+from stainxform.errors import ParameterError, StainXformError
 
 __all__ = ["Settings", "for_json", "make_plain", "plain"]
 
@@ -79,7 +79,9 @@ class Settings:
                 raise ParameterError(f"{owner} has no setting {name!r}; it has: {', '.join(known) or 'none'}")
         try:
             return cls(**given)
-        except TypeError as error:
+        except StainXformError:
+            raise
+        except (TypeError, ValueError) as error:
             raise ParameterError(f"a setting of {owner} has a value of the wrong type ({error})") from error
 
     @classmethod

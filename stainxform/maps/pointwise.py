@@ -24,10 +24,17 @@ from stainxform.color import (
     namespace,
     stack,
 )
+from stainxform.errors import ParameterError
 from stainxform.maps.base import ColorMap
 from stainxform.stains.separation import NonnegativeLasso, Separation
 
 __all__ = ["ChannelAffineMap", "CurveMap", "NonnegativeStainMap", "PointwiseNetMap", "StainMatrixMap"]
+
+
+def _check_finite(name: str, value: np.ndarray, shape: tuple[int, ...]) -> None:
+    """ParameterError for what would turn an image black, or into something else, without a word."""
+    if np.shape(value) != shape or not np.isfinite(value).all():
+        raise ParameterError(f"{name} must be finite numbers of shape {shape}, got {np.asarray(value).tolist()}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +54,9 @@ class StainMatrixMap(ColorMap):
 
     matrix: np.ndarray
     space: OpticalDensity = OpticalDensity()
+
+    def __post_init__(self) -> None:
+        _check_finite("matrix", self.matrix, (3, 3))
 
     def evaluate(self, planes: Planes) -> Planes:
         """RGB planes -> optical density -> matrix -> RGB planes."""
@@ -111,6 +121,10 @@ class ChannelAffineMap(ColorMap):
     space: ColorSpace
     scale: np.ndarray
     shift: np.ndarray
+
+    def __post_init__(self) -> None:
+        _check_finite("scale", self.scale, (3,))
+        _check_finite("shift", self.shift, (3,))
 
     def evaluate(self, planes: Planes) -> Planes:
         """RGB planes -> color space -> affine -> RGB planes."""

@@ -13,8 +13,8 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform, Randomizable, RandomizableTransform
 from monai.utils.enums import TransformBackends
 
-from stainxform._hosts.augment import build, signature, transform_doc, transform_name
-from stainxform.augment import Augmentation
+from stainxform._hosts.augment import build, draw_from, signature, transform_doc, transform_name
+from stainxform.augment import Augmentation, Draw
 from stainxform.errors import InvalidImageError
 from stainxform.image.blank import OnBlank, check_on_blank
 from stainxform.image.layout import ValueRange, check_range
@@ -74,12 +74,12 @@ class RandAugmentation(RandomizableTransform):
         self.augmentation = build(self.kind, parameters)
         self.value_range = check_range(value_range)
         self.on_blank = on_blank
-        self.draw: dict[str, float] | None = None
+        self.draw: Draw | None = None
 
     def randomize(self, data: Any = None) -> None:
         """Decide whether to apply the augmentation, and draw: ``self.draw`` is None if it is not applied."""
         super().randomize(None)
-        self.draw = self.augmentation.sample(self.R) if self._do_transform else None
+        self.draw = draw_from(self.augmentation, self.R) if self._do_transform else None
 
     def __call__(self, img: NdarrayOrTensor, randomize: bool = True) -> NdarrayOrTensor:
         """Augment one image.

@@ -117,10 +117,7 @@ class Normalizer(ABC):
         By default the fields made by :func:`fitted` must have their shape. Raises KeyError, TypeError or ValueError for
         anything else; it comes from a file.
         """
-        shapes = {
-            name: field.metadata["shape"] for name, field in _own_fields(cls).items() if "shape" in field.metadata
-        }
-        values: dict[str, Any] = {name: array_of(arrays, name, shape) for name, shape in shapes.items()}
+        values: dict[str, Any] = {name: array_of(arrays, name, shape) for name, shape in _shapes(cls).items()}
         return cls(**values, **parameters)
 
     @property
@@ -250,7 +247,15 @@ class Normalizer(ABC):
         with scratch():
             histogram = ColorHistogram.of(image, spec)
             self._check_tissue(histogram)
-            return self.image_map(image, spec, histogram), histogram
+            return self._map(self.image_map(image, spec, histogram)), histogram
+
+    def _map(self, found: Any) -> Any:
+        """What a method gave as a map; ParameterError if it is none."""
+        if not isinstance(found, ImageMap):
+            raise ParameterError(
+                f"{type(self).__name__} must give a map of stainxform.maps, got {type(found).__name__}"
+            )
+        return found
 
     def _check_tissue(self, histogram: ColorHistogram) -> None:
         if is_blank(histogram, self.min_tissue):
@@ -275,13 +280,33 @@ class Normalizer(ABC):
     def state(self) -> ModelState:
         """What a model file holds; :meth:`from_state` is the way back."""
         info = self.info
+        self._check_fitted()
         parameters = self.parameters() | {"min_tissue": self.min_tissue}
         return ModelState(
             self.method, self.arrays(), parameters, info.name, info.tiles, info.license, info.library_version
         )
 
+    def _check_fitted(self) -> None:
+        """ParameterError for a field made by :func:`fitted` that could not be read back."""
+        if type(self).from_arrays.__func__ is not Normalizer.from_arrays.__func__:  # type: ignore[attr-defined]
+            return
+        arrays = self.arrays()
+        for name, shape in _shapes(type(self)).items():
+            try:
+                finite = bool(np.isfinite(array_of(arrays, name, shape)).all())
+            except (KeyError, ValueError) as error:
+                raise ParameterError(f"{name} must be an array of floats of shape {shape} ({error})") from error
+            if not finite:
+                raise ParameterError(f"{name} holds NaN or infinite values")
+
     def save(self, path: str | Path) -> None:
-        """Write a ``.safetensors`` model file: statistics and weights, never pixels or names of files."""
+        """Write a ``.safetensors`` model file: statistics and weights, never pixels or names of files.
+
+        Raises
+        ------
+        ParameterError
+            What was fitted cannot be stored: an array of another shape than :func:`fitted` says, or of other values.
+        """
         write_model(path, self.state())
 
     @classmethod
@@ -346,7 +371,7 @@ class PointwiseNormalizer(Normalizer):
         """The map for the pooled colors of all tiles, see :meth:`Normalizer.map_for_tiles`."""
         histogram = ColorHistogram.pool(histograms_of(tiles))
         self._check_tissue(histogram)
-        return self.color_map(histogram)
+        return self._map(self.color_map(histogram))
 
     def image_map(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ColorMap:
         """The map for the colors of the image."""
@@ -362,6 +387,11 @@ def fitted(*shape: int, default: np.ndarray | None = None) -> Any:
 def _own_fields(kind: type[Normalizer]) -> dict[str, Field[Any]]:
     """Fields of a method that its model file stores, by name: those of every normalizer are stored elsewhere."""
     return {f.name: f for f in fields(kind) if f.init and f.name not in ("info", "min_tissue")}
+
+
+def _shapes(kind: type[Normalizer]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the fields made by :func:`fitted`, by name."""
+    return {name: field.metadata["shape"] for name, field in _own_fields(kind).items() if "shape" in field.metadata}
 
 
 def array_of(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -17,7 +17,8 @@ from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ColorMap
 from stainxform.normalizers.base import PointwiseNormalizer, fitted
 from stainxform.stains.classifier import SPACE, StainClassifier, bundled_classifier
-from stainxform.stains.khan import LIMIT, KhanEstimator, shift, transmittance, with_residual
+from stainxform.stains.khan import LIMIT, KhanEstimator, shift, transmittance
+from stainxform.stains.references import with_residual
 
 __all__ = ["Khan", "MonotoneSpline", "StainSplineMap", "concentration"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from stainxform._optional import require
 from stainxform._plugins import Registry
-from stainxform.errors import ParameterError
+from stainxform.errors import MissingDependencyError, ParameterError, StainXformError
 
 if TYPE_CHECKING:
     from stainxform.normalizers.base import Normalizer
@@ -35,24 +35,65 @@ class Method:
     estimates: str = "nothing"
     """What is estimated for each image."""
 
+    @property
+    def class_name(self) -> str:
+        """The name that the normalizer, and its transforms in the hosts, go by: "Macenko" for "macenko"."""
+        return self.path.rpartition(":")[2].rpartition(".")[2]
+
 
 def _method_of(name: str, given: Any) -> Method:
     """The entry that a method, or the class of a normalizer with ``method``, ``title`` and ``source``, stands for."""
-    found = given if isinstance(given, Method) else _method_of_class(name, given)
+    found = given if isinstance(given, Method) else _method_of_class(given)
     if name and found.name != name:
         raise ParameterError(f"the method {found.name!r} must be registered under its own name, not {name!r}")
+    if found.class_name.startswith("Rand") or found.class_name == "StainNormalize":
+        raise ParameterError(f"the hosts have transforms of their own named {found.class_name!r}; choose another name")
+    for other in () if found.name in METHODS.known else METHODS.known.values():
+        if found.class_name == other.class_name:
+            raise ParameterError(
+                f"the class name {found.class_name!r} of the method {found.name!r} is that of {other.name!r}, and the "
+                "transforms of the hosts are called by it; choose another one"
+            )
     return found
 
 
-def _method_of_class(name: str, given: Any) -> Method:
-    try:
-        path = f"{given.__module__}:{given.__qualname__}"
-        texts = {key: getattr(given, key) for key in ("fits_on", "estimates") if hasattr(given, key)}
-        return Method(given.method, path, given.title, given.source, **texts)
-    except AttributeError as error:
+def _method_of_class(given: Any) -> Method:
+    kind = _checked(given)
+    for attribute in ("method", "title", "source"):
+        value = getattr(kind, attribute, None)
+        if not (isinstance(value, str) and value):
+            raise ParameterError(f"{kind.__name__} must say its {attribute}, a text")
+    if "<locals>" in kind.__qualname__:
         raise ParameterError(
-            f"the normalizer {name or given!r} must be a Method, or a class with method, title and source ({error})"
-        ) from error
+            f"{kind.__name__} is defined within a function, where it cannot be found again; move it to its module"
+        )
+    texts = {key: getattr(kind, key) for key in ("fits_on", "estimates") if hasattr(kind, key)}
+    return Method(given.method, f"{kind.__module__}:{kind.__qualname__}", given.title, given.source, **texts)
+
+
+def _checked(kind: Any) -> type[Normalizer]:
+    """The class of a normalizer, if it is one that works; ParameterError says what it lacks."""
+    from stainxform.io.settings import Settings
+    from stainxform.normalizers.base import Normalizer, PointwiseNormalizer
+
+    if not (isinstance(kind, type) and issubclass(kind, Normalizer)):
+        raise ParameterError(f"a normalizer is a subclass of stainxform.normalizers.Normalizer, got {kind!r}")
+    if not is_dataclass(kind) or "__dataclass_fields__" not in vars(kind):
+        raise ParameterError(f"{kind.__name__} must be a dataclass: @dataclass(frozen=True, eq=False, kw_only=True)")
+    if abstract := sorted(kind.__abstractmethods__):
+        raise ParameterError(f"{kind.__name__} must define {', '.join(abstract)}")
+    fits = ("fit_tiles", "fit_histograms", "fit_histogram")
+    if issubclass(kind, PointwiseNormalizer) and all(
+        getattr(kind, name).__func__ is getattr(PointwiseNormalizer, name).__func__ for name in fits
+    ):
+        raise ParameterError(f"{kind.__name__} must define fit_histogram, fit_histograms or fit_tiles")
+    settings: Any = kind.Settings
+    if not (isinstance(settings, type) and issubclass(settings, Settings) and "__dataclass_fields__" in vars(settings)):
+        raise ParameterError(
+            f"{kind.__name__}.Settings must be a subclass of stainxform.normalizers.Settings and a dataclass: "
+            "@dataclass(frozen=True, kw_only=True)"
+        )
+    return kind
 
 
 METHODS: Registry[Method] = Registry("method", "stainxform.normalizers", _method_of, lambda method: method.path)
@@ -68,7 +109,7 @@ def register(method: Method | type[Normalizer]) -> Any:
     Raises
     ------
     ParameterError
-        The name is taken by another class.
+        No class of a normalizer, or its name is taken by another one.
     """
     entry = _method_of("", method)
     METHODS.register(entry.name, entry)
@@ -88,7 +129,7 @@ def normalizer_class(name: str) -> type[Normalizer]:
     ParameterError
         An unknown name.
     MissingDependencyError
-        Its extra is not installed.
+        Its extra is not installed, or its module cannot be imported.
     """
     if name not in METHODS:
         raise ParameterError(f"unknown method {name!r}; choose one of: {', '.join(registered())}")
@@ -96,10 +137,15 @@ def normalizer_class(name: str) -> type[Normalizer]:
     if method.needs:
         require(method.needs, method.extra)
     module, _, attribute = method.path.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in attribute.split("."):
-        found = getattr(found, part)
-    return found
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except StainXformError:
+        raise
+    except (ImportError, AttributeError) as error:
+        raise MissingDependencyError(f"the method {name!r} cannot be imported from {method.path} ({error})") from error
+    return _checked(found)
 
 
 for _method in (

@@ -116,7 +116,11 @@ class Slide(ABC):
         """
         box = self._check_box(level, (x, y, width, height))
         with self.in_use():
-            return self.read_pixels(operator.index(level), box)
+            pixels = self.read_pixels(operator.index(level), box)
+        if getattr(pixels, "shape", None) != (box[3], box[2], 3) or pixels.dtype != np.uint8:
+            got = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+            raise SlideError(f"the reader {self.reader!r} gave {got} where uint8 ({box[3]}, {box[2]}, 3) was asked for")
+        return pixels
 
     def read_tensor(self, level: int, x: int, y: int, width: int, height: int, *, device: Any = "auto") -> Any:
         """The same as a torch tensor, uint8 ``(height, width, 3)``, on a device; decoded there if the reader can.

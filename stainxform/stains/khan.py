@@ -18,6 +18,7 @@ from stainxform.image.tissue import MIN_TISSUE_PIXELS
 from stainxform.stains.classifier import BACKGROUND, EOSIN, HEMATOXYLIN, SPACE, StainClassifier, bundled_classifier
 from stainxform.stains.estimator import StainEstimator
 from stainxform.stains.macenko import MIN_STAIN_ANGLE
+from stainxform.stains.references import stain_angles, with_residual
 
 __all__ = [
     "GLASS",
@@ -28,7 +29,6 @@ __all__ = [
     "KhanStains",
     "shift",
     "transmittance",
-    "with_residual",
 ]
 
 STAINS = {HEMATOXYLIN: "hematoxylin", EOSIN: "eosin"}
@@ -120,7 +120,7 @@ class KhanEstimator(StainEstimator):
         if self.glass == "measured" and background.any():
             glass = _mean_od(histogram.where(background))
         stain_matrix = np.stack([_stain_vector(histogram.where(sure[k]), glass, STAINS[k]) for k in STAINS], axis=1)
-        apart = float(np.degrees(np.arccos(np.clip(stain_matrix[:, 0] @ stain_matrix[:, 1], -1, 1))))
+        apart = float(stain_angles(stain_matrix[:, :1], stain_matrix[:, 1:])[0, 0])
         if apart < MIN_STAIN_ANGLE:
             raise NotEnoughTissueError(
                 f"hematoxylin and eosin have the same color ({apart:.2f} degrees apart); two stains are needed"
@@ -166,12 +166,6 @@ def _stain_vector(shown: ColorHistogram, glass: np.ndarray, name: str) -> np.nda
             f"the pixels that show {name} are nearly as light as glass (optical density {od.max():.3f} above it)"
         )
     return np.asarray(od / np.linalg.norm(od))
-
-
-def with_residual(stain_matrix: np.ndarray) -> np.ndarray:
-    """Both stains and the direction perpendicular to them, ``(3, 3)``."""
-    residual = np.cross(stain_matrix[:, 0], stain_matrix[:, 1])
-    return np.column_stack([stain_matrix, residual / np.linalg.norm(residual)])
 
 
 def _percentiles(values: np.ndarray, counts: np.ndarray, among: np.ndarray) -> list[float]:

@@ -19,6 +19,7 @@ __all__ = [
     "reference_stains",
     "stain_angles",
     "stain_matrix_of",
+    "with_residual",
 ]
 
 RUIFROK = "Ruifrok and Johnston, Anal. Quant. Cytol. Histol. 23(4), 2001; digits as in scikit-image"
@@ -131,6 +132,11 @@ def complement_stains(stains: str | np.ndarray) -> np.ndarray:
     matrix = stain_matrix_of(stains)
     if matrix.shape[1] == 3:
         return matrix
+    return with_residual(matrix)
+
+
+def with_residual(matrix: np.ndarray) -> np.ndarray:
+    """Two stains and the unit vector perpendicular to both, ``(3, 3)``."""
     residual = np.cross(matrix[:, 0], matrix[:, 1])
     return np.column_stack([matrix, residual / np.linalg.norm(residual)])
 

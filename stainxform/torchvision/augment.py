@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from stainxform._hosts.augment import build, signature, transform_doc, transform_name
+from stainxform._hosts.augment import build, draw_from, signature, transform_doc, transform_name
 from stainxform.augment import Augmentation
 from stainxform.errors import ParameterError
 from stainxform.image.blank import OnBlank
@@ -60,7 +60,7 @@ class RandAugmentation(ColorTransform):
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Decide whether to apply the augmentation, and draw: ``{"draw": None}`` if it is not applied."""
         applied = torch.rand(()).item() < self.p
-        return {"draw": self.augmentation.sample(TorchRandom()) if applied else None}
+        return {"draw": draw_from(self.augmentation, TorchRandom()) if applied else None}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Apply a draw, ``{"draw": draw}``, see :meth:`stainxform.augment.Augmentation.sample`; None changes nothing."""

@@ -126,8 +126,11 @@ class StainLUTSettings(TrainingSettings):
         self.check_choice("encoder_norm", ENCODER_NORMS)
         self.check_choice("predictor_norm", PREDICTOR_NORMS)
         self.check_choice("inference", INFERENCE)
-        if self.crop is not None and self.crop < MIN_CROP:
-            raise ParameterError(f"crop must be at least {MIN_CROP} px, or None, got {self.crop}")
+        if self.crop is not None:
+            self.check_integers(crop=MIN_CROP)
+        for name in ("smooth_weight", "mono_weight"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ParameterError(f"{name} must be a number of at least 0, got {getattr(self, name)}")
         self.check_fractions("dropout", "val_fraction")
         _ = self.randomization, self.rates, self.gray_weights  # each checks what it is made of
         super().check()

@@ -47,12 +47,24 @@ def register_reader(name: str, reader: str | type[Slide]) -> None:
 
 def _checked(name: str, reader: Any) -> str | type[Slide]:
     """A reader as it is registered: a class, or where it is."""
-    is_reader = ":" in reader if isinstance(reader, str) else isinstance(reader, type) and issubclass(reader, Slide)
-    if not is_reader:
-        raise ParameterError(f"a reader is a class derived from Slide, or 'module:Class'; got {reader!r}")
+    if not (isinstance(name, str) and name):
+        raise ParameterError(f"the name of a reader is a text, got {name!r}")
     if name == "auto":
         raise ParameterError("the name 'auto' stands for the best reader of a file; choose another one")
-    return reader  # type: ignore[no-any-return]
+    if isinstance(reader, str) and ":" in reader:
+        return reader
+    return _checked_class(reader)
+
+
+def _checked_class(reader: Any) -> type[Slide]:
+    """The class of a reader, if it is one that works."""
+    if not (isinstance(reader, type) and issubclass(reader, Slide)):
+        raise ParameterError(f"a reader is a class derived from Slide, or 'module:Class'; got {reader!r}")
+    if abstract := sorted(reader.__abstractmethods__):
+        raise ParameterError(f"{reader.__name__} must define {', '.join(abstract)}")
+    if not isinstance(reader.suffixes, tuple):
+        raise ParameterError(f"{reader.__name__}.suffixes must be a tuple of file types, got {reader.suffixes!r}")
+    return reader
 
 
 def _place(reader: str | type[Slide]) -> str:
@@ -105,14 +117,14 @@ def check_reader(name: str) -> None:
 
 
 def reader_class(name: str) -> Any:
-    """The class of a reader, which opens a path; MissingDependencyError where it cannot be imported."""
+    """The class of a reader, which opens a path; MissingDependencyError where it cannot be imported, or is none."""
     reader = READERS[name]
     if not isinstance(reader, str):
         return reader
     module, _, attribute = reader.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, OSError, RuntimeError) as error:
+        return _checked_class(getattr(importlib.import_module(module), attribute))
+    except Exception as error:  # whatever a package from outside raises, other readers go on
         raise MissingDependencyError(f"the reader {name!r} cannot be imported from {reader} ({error})") from error
 
 
