@@ -40,7 +40,7 @@ def test_every_public_name_can_be_had():
     documented = public_api.read(public_api.FILE.read_text())
     assert documented.keys() >= {"stainxform", "stainxform.monai", "stainxform.errors"}
     for name, module in found.items():
-        public = getattr(module, "__all__", [])
+        public = module.__all__
         assert len(set(public)) == len(public), name
         for attribute in public:
             with contextlib.suppress(MissingDependencyError):

@@ -38,3 +38,9 @@ def test_every_method_has_a_page_with_a_picture_and_a_way_to_the_others(normaliz
     assert (DOCS / "images" / "methods" / f"{normalizer.method}.jpg").exists()
     for part in (f"../images/methods/{normalizer.method}.jpg", "../choosing.md", "**Use it**", "**It fails**"):
         assert part in page, part
+
+
+def test_every_method_stands_in_the_readme_and_in_the_sites_menu(normalizer):
+    page = f"methods/{normalizer.method}.md"
+    assert f"[`{normalizer.method}`](docs/{page})" in (DOCS.parent / "README.md").read_text()
+    assert f": {page}\n" in (DOCS.parent / "mkdocs.yml").read_text()

@@ -127,6 +127,21 @@ def test_the_command_line_and_the_pipeline_take_it(registered, array_file, tmp_p
     assert "numpy; got 'numpi'" in result.output
 
 
+def test_auto_goes_on_where_a_reader_from_outside_fails(registered, tmp_path):
+    class Failing(NumpySlide):
+        reader, suffixes = "failing", (".tif",)
+
+        def __init__(self, path):
+            raise ValueError("not mine")
+
+    register_reader("failing", Failing)
+    with sx.open_slide(write(tmp_path / "slide.tif", tissue())) as slide:
+        assert slide.reader in registry.BUILT_IN
+    (tmp_path / "none.tif").write_bytes(b"nothing")
+    with pytest.raises(UnsupportedSlideError, match=r"the reader 'failing' failed on .* \(not mine\)"):
+        sx.open_slide(tmp_path / "none.tif")
+
+
 def test_nothing_is_written_for_an_unknown_reader(array_file, tmp_path):
     model = tmp_path / "model.safetensors"
     sx.fit_center(pair(3, 64, ("a",), 1)[0], "macenko").save(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ __all__ = [
     "tissue_fraction",
     "tissue_mask",
     "tissue_planes",
+    "too_little",
 ]
 
 TISSUE_OD = 0.15
@@ -82,4 +84,9 @@ def _bounds() -> tuple[int, int]:
 def is_blank(histogram: ColorHistogram, min_tissue: float = MIN_TISSUE) -> bool:
     """Whether a tile holds too little tissue to be normalized."""
     tissue = tissue_fraction(histogram)
-    return tissue < min_tissue or tissue * histogram.total < MIN_TISSUE_PIXELS
+    return bool(too_little(tissue, tissue * histogram.total, min_tissue))
+
+
+def too_little(fraction: Any, pixels: Any, min_tissue: float) -> Any:
+    """The rule for blank images: a fraction of tissue below ``min_tissue``, or too few pixels; numbers or tensors."""
+    return (fraction < min_tissue) | (pixels < MIN_TISSUE_PIXELS)

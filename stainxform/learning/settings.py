@@ -66,6 +66,11 @@ class TrainingSettings(Settings):
         self.check_integers(steps=1, seed=0, validate_every=1)
         if self.decay not in DECAYS:
             raise ParameterError(f"decay must be 'cosine', 'constant' or 'linear', got {self.decay!r}")
+        if not isinstance(self.workdir, str | Path | None):
+            raise ParameterError(f"workdir must be a folder, or None, got {self.workdir!r}")
+        for name, choices in (("resume", (True, False)), ("progress", (True, False, None))):
+            if not any(getattr(self, name) is choice for choice in choices):
+                raise ParameterError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
         pick_device(self.device)
 
     @property
@@ -85,5 +90,5 @@ class TrainingSettings(Settings):
     def check_rate(self) -> None:
         """ParameterError for a ``learning_rate`` that is not above 0."""
         rate = getattr(self, "learning_rate")  # noqa: B009 - a field of some subclasses
-        if not rate > 0:
+        if not 0 < rate < math.inf:
             raise ParameterError(f"learning_rate must be above 0, got {rate}")

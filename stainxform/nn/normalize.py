@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stainxform.errors import InvalidImageError, ParameterError
 from stainxform.image.layout import ValueRange, check_range
-from stainxform.image.tissue import MIN_TISSUE_PIXELS, tissue_planes
+from stainxform.image.tissue import MIN_TISSUE_PIXELS, tissue_planes, too_little
 from stainxform.maps import ColorMap, ImageMap
 from stainxform.nn.operator import Estimated
 from stainxform.nn.traced import MapColors, traced
@@ -128,7 +128,7 @@ class OnUnitImages(nn.Module):
         super().__init__()
         self.colors = colors
         self._tissue = Tissue() if min_tissue is not None else None
-        self._min_tissue = min_tissue
+        self._min_tissue = min_tissue or 0.0
 
     def forward(self, batch: Tensor, low: float, high: float) -> Tensor:
         """Normalize ``(N, 3, H, W)``, values in ``low`` to ``high``."""
@@ -142,7 +142,7 @@ class OnUnitImages(nn.Module):
         if self._tissue is None:
             return result
         tissue = self._tissue(unit)
-        blank = (tissue.float().mean((1, 2)) < self._min_tissue) | (tissue.sum((1, 2)) < MIN_TISSUE_PIXELS)
+        blank = too_little(tissue.float().mean((1, 2)), tissue.sum((1, 2)), self._min_tissue)
         return torch.where(blank[:, None, None, None], batch, result)
 
 

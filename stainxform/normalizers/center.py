@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
+from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformError, StainXformWarning
 from stainxform.image.layout import ValueRange
 from stainxform.image.tissue import MIN_TISSUE, is_blank
 from stainxform.io.sources import Tiles
@@ -116,6 +116,8 @@ def fit_center(
     if qc != "off":
         kept = [kept[index] for index in screen(measures, qc)]
     normalizer = kind.fit_tiles(tiles.subset(kept), settings)
+    if not isinstance(normalizer, kind):
+        raise StainXformError(f"the fit of {method!r} must give a {kind.__name__}, it gave {type(normalizer).__name__}")
     return normalizer.with_info(CenterInfo(center, len(kept), license), min_tissue)
 
 

@@ -5,3 +5,5 @@ Importing this package registers them. ``registration`` says what each takes and
 """
 
 from stainxform.ops import registration as _registration  # noqa: F401
+
+__all__: list[str] = []

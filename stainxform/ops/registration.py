@@ -17,6 +17,8 @@ from stainxform.color.interpolation import Interpolation
 from stainxform.errors import ParameterError
 from stainxform.ops.backends import gradient_kernels, kernels
 
+__all__: list[str] = []
+
 # ---------------------------------------------------------------- dispatch: one function for each operator
 
 

@@ -10,6 +10,7 @@ from stainxform._optional import require
 
 require("hypothesis", "testing")
 
+from stainxform.testing.augmentations import AugmentationTests  # noqa: E402
 from stainxform.testing.corruptions import (  # noqa: E402
     PENS,
     blurred,
@@ -55,6 +56,7 @@ __all__ = [
     "LAYOUTS",
     "PENS",
     "STAINS",
+    "AugmentationTests",
     "Case",
     "Kind",
     "NormalizerTests",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from stainxform.errors import ParameterError
@@ -67,7 +68,7 @@ class ColorNormNetSettings(TrainingSettings):
         self.check_integers(batch=1, crop=MIN_CROP)
         if not 0 < self.max_offset <= 100:
             raise ParameterError(f"max_offset is above 0 and at most 100 Lab units, got {self.max_offset}")
-        if not self.l2_weight >= 0:
+        if not 0 <= self.l2_weight < math.inf:
             raise ParameterError(f"l2_weight must be at least 0, got {self.l2_weight}")
         self.check_rate()
         self.check_fractions("val_fraction")

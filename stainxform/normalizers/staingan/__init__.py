@@ -1,1 +1,3 @@
 """StainGAN: a CycleGAN between two centers."""
+
+__all__: list[str] = []

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from stainxform.normalizers.staingan.network import MIN_SIDE, STRIDE, Generator
+from stainxform.normalizers.staingan.network import MIN_INPUT_SIDE, STRIDE, Generator
 
 __all__ = ["Translate"]
 
@@ -32,7 +32,7 @@ class Translate(nn.Module):
 def _reflected(like: Tensor, side: int) -> Tensor:
     """Indices of the pixels along a side that is continued by reflection, however short it is, to what a net takes."""
     # For ONNX: its division of negative numbers rounds toward 0, and a remainder is one of tensors.
-    length = torch.sym_max((side + STRIDE - 1) // STRIDE * STRIDE, MIN_SIDE)  # type: ignore[no-untyped-call]
+    length = torch.sym_max((side + STRIDE - 1) // STRIDE * STRIDE, MIN_INPUT_SIDE)  # type: ignore[no-untyped-call]
     longest = torch.sym_max(2 * (side - 1), 1)  # type: ignore[no-untyped-call]
     period = torch.full((1,), longest, device=like.device)
     phase = torch.arange(length, device=like.device) % period

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["MIN_SIDE", "STRIDE", "CycleGAN", "Discriminator", "Generator", "ImagePool", "Residual"]
+__all__ = ["MIN_INPUT_SIDE", "STRIDE", "CycleGAN", "Discriminator", "Generator", "ImagePool", "Residual"]
 
 STRIDE = 4
 """The generator halves the image twice: its sides must be multiples of this."""
 
-MIN_SIDE = 8
+MIN_INPUT_SIDE = 8
 """Smallest side that the generator takes: after two halvings its reflection padding needs two pixels."""
 
 
@@ -63,7 +63,7 @@ class Generator(nn.Module):
         """Pixels around each that it sees, at most: 3 + 1 + 2 down, two convolutions a block, 4 + 2 + 3 up, rounded up."""
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map ``(B, 3, H, W)`` in -1..1 to the same, H and W multiples of STRIDE and at least MIN_SIDE."""
+        """Map ``(B, 3, H, W)`` in -1..1 to the same, H and W multiples of STRIDE and at least MIN_INPUT_SIDE."""
         return self.model(image)
 
 

@@ -23,7 +23,7 @@ from stainxform.learning.data import smallest_side
 from stainxform.learning.statistics import with_fixed_statistics
 from stainxform.maps import ImageMap
 from stainxform.normalizers.network import NetworkNormalizer, load_weights, tissue_sample
-from stainxform.normalizers.staingan.network import MIN_SIDE, STRIDE, Generator
+from stainxform.normalizers.staingan.network import MIN_INPUT_SIDE, STRIDE, Generator
 from stainxform.normalizers.staingan.settings import MIN_CROP, StainGANSettings
 from stainxform.normalizers.staingan.training import train_staingan
 
@@ -87,7 +87,7 @@ def _run(net: Generator, planes: np.ndarray, device: torch.device) -> np.ndarray
 
 def _batch(planes: np.ndarray) -> torch.Tensor:
     """What the network takes: -1..1, reflected at the far edges to sides that it can halve."""
-    room = [max(-(-side // STRIDE) * STRIDE, MIN_SIDE) - side for side in planes.shape[1:]]
+    room = [max(-(-side // STRIDE) * STRIDE, MIN_INPUT_SIDE) - side for side in planes.shape[1:]]
     padded = np.pad(planes, ((0, 0), (0, room[0]), (0, room[1])), mode="reflect").astype(np.float32)
     return torch.from_numpy(padded * 2 - 1)[None]
 

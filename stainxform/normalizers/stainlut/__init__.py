@@ -1,1 +1,3 @@
 """StainLUT: colorizes the gray image through a fused 4D lookup table."""
+
+__all__: list[str] = []

@@ -1,1 +1,3 @@
 """StainNet: any normalizer, distilled into a 1x1 network."""
+
+__all__: list[str] = []

@@ -1,1 +1,3 @@
 """Readers of whole slides: one file for each package, and what they share."""
+
+__all__: list[str] = []

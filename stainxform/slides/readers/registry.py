@@ -135,7 +135,7 @@ def _opened_by_the_first(file: Path) -> Slide:
         try:
             reader = reader_class(name)
             if reader.tried_by_auto():
-                return _opened(reader(file))
+                return _opened(reader(file) if name in BUILT_IN else _from_outside(name, reader, file))
         except UnsupportedSlideError as error:
             reasons.append(error)
         except MissingDependencyError as error:
@@ -144,6 +144,16 @@ def _opened_by_the_first(file: Path) -> Slide:
     if missing is not None and not reasons:
         raise missing
     raise UnsupportedSlideError("; ".join(dict.fromkeys(str(error) for error in reasons)))
+
+
+def _from_outside(name: str, reader: Any, file: Path) -> Slide:
+    """What a reader of another package opens; whatever else it raises means that it cannot read the file."""
+    try:
+        return reader(file)  # type: ignore[no-any-return]
+    except (SlideError, MissingDependencyError):
+        raise
+    except Exception as error:
+        raise UnsupportedSlideError(f"the reader {name!r} failed on {file} ({error})") from error
 
 
 def _in_order(file: Path) -> list[str]:
