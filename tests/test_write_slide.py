@@ -335,7 +335,7 @@ def test_the_lock_ends_with_the_process(tmp_path):
     with pytest.raises(SlideBusyError):
         written(path, tissue())
     process.kill()
-    process.wait()
+    process.communicate()
     written(path, tissue())
 
 
@@ -451,7 +451,7 @@ def test_killed_at_random_moments_it_is_resumed_to_the_same_bytes(tmp_path):
             process.stdout.readline()
         time.sleep(chance.random() * 0.01)
         process.kill()
-        process.wait()
+        process.communicate()
         if path.exists():  # it was done
             path.unlink()
             continue

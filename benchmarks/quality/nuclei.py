@@ -84,7 +84,8 @@ class Study:
             seconds = (time.process_time() - start) / (made[..., 0].size / 1e6)
             write(path, lambda part: np.savez(part, tiles=made, fit=fit_seconds, apply=seconds))
             print(f"{name} -> {lab}, fold {fold}: fit {fit_seconds:.0f} s, {seconds:.2f} s/MP", flush=True)
-        return np.load(path)["tiles"]
+        with np.load(path) as file:
+            return file["tiles"]
 
     def net(self, lab: str, fold: int, kind: str, seed: int) -> torch.nn.Module:
         path = self.out / "networks" / f"{lab}-{fold}-{kind}-{seed}-{self.steps}.pt"
@@ -185,8 +186,11 @@ def costs(study: Study) -> list[str]:
     """CPU seconds of each normalizer: mean over both labs and all folds."""
     lines = ["| method | fit, CPU s | normalize, CPU s/MP |", "|---|---|---|"]
     for name in study.only:
-        files = [np.load(path) for path in sorted((study.out / "normalized").glob(f"*-[0-9]-{name}.npz"))]
-        fit, apply = (np.mean([float(file[key]) for file in files]) for key in ("fit", "apply"))
+        seconds = []
+        for path in sorted((study.out / "normalized").glob(f"*-[0-9]-{name}.npz")):
+            with np.load(path) as file:
+                seconds.append([float(file[key]) for key in ("fit", "apply")])
+        fit, apply = np.mean(seconds, axis=0)
         lines.append(f"| {CONTENDERS[name].title} | {fit:.1f} | {apply:.2f} |")
     return lines
 

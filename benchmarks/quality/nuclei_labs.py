@@ -50,8 +50,9 @@ def curie(data: Path) -> Lab:
     tiles, nuclei, groups = [], [], []
     for path in sorted((data / "tnbc_curie" / "TNBC").glob("Slide_*/*.png")):
         mask = path.parents[1] / path.parent.name.replace("Slide", "GT") / path.name
-        size = [round(side * CURIE_MPP / MPP) for side in Image.open(path).size]
-        tiles.append(_resized(read_image(path), size))
+        tile = read_image(path)
+        size = [round(side * CURIE_MPP / MPP) for side in tile.shape[1::-1]]
+        tiles.append(_resized(tile, size))
         nuclei.append(_instances(np.asarray(Image.open(mask).convert("L")), size))
         groups.append(path.parent.name)
     return Lab(np.stack(tiles), np.stack(nuclei), groups)

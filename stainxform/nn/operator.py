@@ -16,7 +16,7 @@ from stainxform.io.modelfile import pack, unpack
 from stainxform.maps import ColorMap
 from stainxform.normalizers.base import Normalizer
 
-__all__ = ["Estimated", "normalize", "normalize_backward"]
+__all__ = ["Estimated", "normalize"]
 
 
 class Estimated(nn.Module):
