@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -45,12 +46,18 @@ class Moments:
 
     @classmethod
     def merge(cls, parts: Iterable[Moments]) -> Moments:
-        """Moments of all pixels together (Chan, Golub, LeVeque, COMPSTAT 1982); their order changes the last bits only."""
+        """Moments of all pixels together (Chan, Golub, LeVeque, COMPSTAT 1982), whatever the order of the parts."""
         found = [part for part in parts if part.count]
         if not found:
             return cls(0, np.zeros(3), np.zeros((3, 3)))
         total = sum(part.count for part in found)
-        mean = sum(part.count * part.mean for part in found) / total
-        within = sum(part.count * part.covariance for part in found)
-        between = sum(part.count * np.outer(part.mean - mean, part.mean - mean) for part in found)
-        return cls(total, np.asarray(mean), np.asarray((within + between) / total))
+        mean = _sum(part.count * part.mean for part in found) / total
+        spread = (part.covariance + np.outer(part.mean - mean, part.mean - mean) for part in found)
+        return cls(total, mean, _sum(part.count * each for part, each in zip(found, spread)) / total)
+
+
+def _sum(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    """Sum of arrays of one shape, each element rounded once, so that their order does not matter."""
+    rows = np.array(list(arrays))
+    sums = [math.fsum(column) for column in rows.reshape(len(rows), -1).T.tolist()]
+    return np.array(sums).reshape(rows.shape[1:])
