@@ -30,6 +30,7 @@ from .normalizers.reinhard_modified import ReinhardModified as ReinhardModified
 from .normalizers.staingan.normalizer import StainGAN as StainGAN
 from .normalizers.stainlut.normalizer import StainLUT as StainLUT
 from .normalizers.stainnet.normalizer import StainNet as StainNet
+from .normalizers.transport import Transport as Transport
 from .normalizers.vahadane import Vahadane as Vahadane
 from .pipeline.estimate import slide_map as slide_map
 from .pipeline.run import normalize_slides as normalize_slides

@@ -170,7 +170,10 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/figures"))
     parser.add_argument("--table", type=Path)
+    parser.add_argument("--methods", nargs="+", help="only these: their pictures are drawn, their rows printed")
     given = parser.parse_args()
+    if given.methods and given.table:
+        parser.error("a table holds all methods")
     given.output.mkdir(parents=True, exist_ok=True)
     target, sources = region(given.data, OURS), {center: tile(given.data, center) for center in SOURCES}
     targets = [target[index] for index in TARGETS]
@@ -178,7 +181,7 @@ def main() -> None:
     ours = tissue.mean(0)
     neighbors = region(given.data, PAIR)
     rows = [row("before", sources, sources, ours, "-", "-", f"{seams(neighbors):.2f}", "-", "-")]
-    for method in sorted([*sx.methods(), *VARIANTS]):
+    for method in given.methods or sorted([*sx.methods(), *VARIANTS]):
         models = fitted(method, given.data, given.work)
         results = {center: models[center](image, on_blank="raise") for center, image in sources.items()}
         if method not in VARIANTS:
@@ -189,6 +192,8 @@ def main() -> None:
         more = (*harms, f"{seams(normalized):.2f}", f"{seconds:.2f}", kilobytes)
         rows.append(row(f"`{method.replace('-', '`, `')}`", sources, results, ours, *more))
         print(rows[-1], flush=True)
+    if given.methods:
+        return
     centers = {f"center {center}": region(given.data, center)[::8] for center in (OURS, *SOURCES)}
     small = np.asarray(Image.fromarray(sources[4]).crop((32, 32, 224, 224)).reduce(2))
     sheet(small, augmentations(centers)).save(given.output / "augmentations.jpg", quality=90, subsampling=0)

@@ -30,6 +30,7 @@ __all__ = [
     "StainLUT",
     "StainNet",
     "StainNormalize",
+    "Transport",
     "Vahadane",
 ]
 
@@ -174,6 +175,21 @@ class StainNet(StainNormalize):
     Takes the arguments of :class:`StainNormalize`; a model of another method raises ParameterError.
 
     Source: Kang et al., Frontiers in Medicine 8, 2021.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Normalizer,
+        on_blank: OnBlank = "keep",
+        p: float = 1.0,
+    ) -> None: ...
+
+class Transport(StainNormalize):
+    """Linear optimal transport of tissue color, in optical density: :class:`StainNormalize` for Transport models only.
+
+    Takes the arguments of :class:`StainNormalize`; a model of another method raises ParameterError.
+
+    Source: Pitie and Kokaram, CVMP 2007.
     """
 
     def __init__(

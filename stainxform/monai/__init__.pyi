@@ -90,6 +90,10 @@ __all__ = [
     "StainNormalizeD",
     "StainNormalizeDict",
     "StainNormalized",
+    "Transport",
+    "TransportD",
+    "TransportDict",
+    "Transportd",
     "Vahadane",
     "VahadaneD",
     "VahadaneDict",
@@ -456,6 +460,42 @@ class StainNetd(StainNormalized):
 StainNetD = StainNetd
 
 StainNetDict = StainNetd
+
+class Transport(StainNormalize):
+    """Linear optimal transport of tissue color, in optical density: :class:`StainNormalize` for Transport models only.
+
+    Takes the arguments of :class:`StainNormalize`; a model of another method raises ParameterError.
+
+    Source: Pitie and Kokaram, CVMP 2007.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Normalizer,
+        value_range: ValueRange = (0, 255),
+        on_blank: OnBlank = "keep",
+    ) -> None: ...
+
+class Transportd(StainNormalized):
+    """Linear optimal transport of tissue color, in optical density: :class:`StainNormalized` for Transport models only.
+
+    Takes the arguments of :class:`StainNormalized`; a model of another method raises ParameterError.
+
+    Source: Pitie and Kokaram, CVMP 2007.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        model: str | Path | Normalizer,
+        value_range: ValueRange = (0, 255),
+        on_blank: OnBlank = "keep",
+        allow_missing_keys: bool = False,
+    ) -> None: ...
+
+TransportD = Transportd
+
+TransportDict = Transportd
 
 class Vahadane(StainNormalize):
     """Sparse non-negative factorization into two stains: :class:`StainNormalize` for Vahadane models only.

@@ -229,6 +229,13 @@ for _method in (
         fits_on="the other center's tiles and a teacher",
     ),
     Method(
+        "transport",
+        "stainxform.normalizers.transport:Transport",
+        "Linear optimal transport of tissue color, in optical density",
+        "Pitie and Kokaram, CVMP 2007",
+        estimates="mean and covariance of tissue",
+    ),
+    Method(
         "vahadane",
         "stainxform.normalizers.vahadane:Vahadane",
         "Sparse non-negative factorization into two stains",

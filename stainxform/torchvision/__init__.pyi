@@ -31,6 +31,7 @@ __all__ = [
     "StainLUT",
     "StainNet",
     "StainNormalize",
+    "Transport",
     "Vahadane",
 ]
 
@@ -175,6 +176,21 @@ class StainNet(StainNormalize):
     Takes the arguments of :class:`StainNormalize`; a model of another method raises ParameterError.
 
     Source: Kang et al., Frontiers in Medicine 8, 2021.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Normalizer,
+        value_range: ValueRange = (0, 1),
+        on_blank: OnBlank = "keep",
+    ) -> None: ...
+
+class Transport(StainNormalize):
+    """Linear optimal transport of tissue color, in optical density: :class:`StainNormalize` for Transport models only.
+
+    Takes the arguments of :class:`StainNormalize`; a model of another method raises ParameterError.
+
+    Source: Pitie and Kokaram, CVMP 2007.
     """
 
     def __init__(

@@ -1,0 +1,254 @@
+"""Linear optimal transport of tissue color: Pitie and Kokaram, "The linear Monge-Kantorovitch linear colour mapping for
+example-based colour transfer", CVMP 2007; in optical density, with glass kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from stainxform.color import CIELab, ColorSpace, OpticalDensity, Planes, mix, namespace, stack
+from stainxform.errors import NotEnoughTissueError
+from stainxform.image.histogram import ColorHistogram
+from stainxform.image.moments import Moments
+from stainxform.image.tissue import MIN_TISSUE_PIXELS, TISSUE_OD, tissue_planes
+from stainxform.io.settings import Settings
+from stainxform.maps import ColorMap
+from stainxform.normalizers.base import PointwiseNormalizer, fitted
+
+__all__ = ["SPACES", "Transport", "TransportMap", "TransportSettings", "geodesic", "monge_map"]
+
+
+@dataclass(frozen=True)
+class Levels(ColorSpace):
+    """RGB in levels, 0 to 255."""
+
+    def from_rgb(self, planes: Planes) -> Planes:
+        """RGB planes in [0, 1] to levels."""
+        return planes * 255.0
+
+    def to_rgb(self, planes: Planes) -> Planes:
+        """Levels to RGB planes, unclipped."""
+        return planes / 255.0
+
+
+@dataclass(frozen=True)
+class Density(OpticalDensity):
+    """-ln((v + 1) / 256) of a level v, and back without the 1, so that there and back changes nothing."""
+
+    io: float = 256
+    offset: float = 1
+
+    def to_rgb(self, planes: Planes) -> Planes:
+        """Optical density to RGB planes, unclipped."""
+        return super().to_rgb(planes) - self.offset / 255.0
+
+
+SPACES: dict[str, ColorSpace] = {"od": Density(), "rgb": Levels(), "cielab": CIELab()}
+"""Color spaces in which tissue is taken as a Gaussian."""
+
+SHRINKAGE = 0.01
+"""Part of the target's covariance that is added to both: an image of one color is stretched tenfold at most."""
+
+GLASS_OD = 0.05
+"""Up to this optical density, natural log, a color is glass and stays; from TISSUE_OD on it is tissue and is moved."""
+
+
+def monge_map(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The optimal linear map between two centered Gaussians.
+
+    ``T = S^(-1/2) (S^(1/2) R S^(1/2))^(1/2) S^(-1/2)``: of all maps that take N(0, S) to N(0, R) the one that moves
+    colors least.
+
+    Parameters
+    ----------
+    source, target : ndarray
+        Covariances ``(3, 3)``, positive definite.
+
+    Returns
+    -------
+    ndarray
+        Float64 ``(3, 3)``, symmetric positive definite, so that no color is mirrored or folded.
+
+    Notes
+    -----
+    Pitie and Kokaram, CVMP 2007, equation 18; Bhatia, Jain, Lim, "On the Bures-Wasserstein distance between positive
+    definite matrices", Expositiones Mathematicae 37(2), 2019.
+    """
+    root, inverse = _power(source, 0.5), _power(source, -0.5)
+    matrix = inverse @ _power(root @ target @ root, 0.5) @ inverse
+    return np.asarray((matrix + matrix.T) / 2)
+
+
+def geodesic(first: Moments, second: Moments, weight: float) -> Moments:
+    """The Gaussian on the way from one to another in the Bures-Wasserstein metric.
+
+    Parameters
+    ----------
+    first, second : Moments
+        Both covariances positive definite.
+    weight : float
+        0: the first, 1: the second.
+
+    Returns
+    -------
+    Moments
+        With mean (1 - w) s + w r and covariance M S M, M = (1 - w) I + w T, T the map between the two.
+    """
+    step = (1 - weight) * np.eye(3) + weight * monge_map(first.covariance, second.covariance)
+    mean = (1 - weight) * first.mean + weight * second.mean
+    return Moments(first.count, mean, step @ first.covariance @ step)
+
+
+def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
+    """Power of a symmetric positive definite matrix."""
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    return np.asarray((vectors * np.maximum(values, np.finfo(float).tiny) ** exponent) @ vectors.T)
+
+
+@dataclass(frozen=True, eq=False)
+class TransportMap(ColorMap):
+    """An affine map of colors in some space, for tissue; glass stays, and in between colors are moved part of the way.
+
+    Parameters
+    ----------
+    space : ColorSpace
+        Where the map is affine.
+    matrix : ndarray
+        Float64 ``(3, 3)``.
+    offset : ndarray
+        Float64 ``(3,)``, in units of the space.
+    """
+
+    space: ColorSpace
+    matrix: np.ndarray
+    offset: np.ndarray
+
+    def evaluate(self, planes: Planes) -> Planes:
+        """RGB planes -> color space -> affine, as far as a color is tissue -> RGB planes."""
+        values = self.space.from_rgb(planes)
+        moved = stack([row + float(by) for row, by in zip(mix(self.matrix, values), self.offset)])
+        return self.space.to_rgb(values + tissue_weight(planes) * (moved - values))
+
+
+def tissue_weight(planes: Planes) -> Planes:
+    """0 for glass, 1 for tissue, linear in the largest optical density of a color in between: ``(...)``."""
+    xp = namespace(planes)
+    darkest = xp.minimum(xp.minimum(planes[0], planes[1]), planes[2])
+    density = -xp.log(xp.clip(darkest, 1 / 255, None))
+    return xp.clip((density - GLASS_OD) / (TISSUE_OD - GLASS_OD), 0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransportSettings(Settings):
+    """How tissue color is described.
+
+    Parameters
+    ----------
+    space : str
+        "od" (optical density, natural log; default), "rgb" (levels) or "cielab".
+
+    Raises
+    ------
+    ParameterError
+        Another space.
+    """
+
+    space: str = "od"
+
+    def check(self) -> None:
+        """See :class:`Settings`."""
+        self.check_choice("space", SPACES)
+
+    def moments(self, histogram: ColorHistogram) -> Moments:
+        """Moments of the tissue among counted colors, in the space; of no pixel they are zero."""
+        tissue = histogram.where(tissue_planes(histogram.colors))
+        return Moments.of(tissue.values(SPACES[self.space]), tissue.counts)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Transport(PointwiseNormalizer):
+    """Take tissue as a Gaussian of colors, and move it to the target's by the linear map of optimal transport.
+
+    Parameters
+    ----------
+    mean : ndarray
+        Float64 ``(3,)``, of the target's tissue.
+    covariance : ndarray
+        Float64 ``(3, 3)``, of the target's tissue.
+    pixels : int
+        Tissue pixels that these are of.
+    space : str
+        See :class:`TransportSettings`.
+    """
+
+    mean: np.ndarray = fitted(3)
+    covariance: np.ndarray = fitted(3, 3)
+    pixels: int = 0
+    space: str = "od"
+    settings: TransportSettings = field(init=False, repr=False)
+
+    method: ClassVar[str] = "transport"
+    Settings = TransportSettings
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(settings=TransportSettings(space=self.space))
+
+    @classmethod
+    def fit_histograms(cls, histograms: Iterable[ColorHistogram], settings: TransportSettings) -> Self:
+        """Fit on the tissue of all images: their moments are merged."""
+        found = Moments.merge(settings.moments(histogram) for histogram in histograms)
+        if found.count < MIN_TISSUE_PIXELS:
+            raise NotEnoughTissueError(f"{found.count} tissue pixels are too few to describe a center's color")
+        return cls(mean=found.mean, covariance=found.covariance, pixels=found.count, space=settings.space)
+
+    def color_map(self, histogram: ColorHistogram) -> TransportMap:
+        """The map for an image with these colors."""
+        return self.map_from(self.settings.moments(histogram))
+
+    def map_for_tiles(self, tiles: Any) -> TransportMap:
+        """The one map for a slide or a center, from the merged moments of its tiles' tissue.
+
+        Parameters
+        ----------
+        tiles : object
+            Anything that :meth:`fit` takes.
+
+        Returns
+        -------
+        TransportMap
+            The same for every tile.
+        """
+        from stainxform.io.sources import histograms_of
+
+        return self.map_from(Moments.merge(map(self.settings.moments, histograms_of(tiles))))
+
+    def map_from(self, source: Moments) -> TransportMap:
+        """The map that takes tissue with these moments to the target's.
+
+        Both covariances are shrunk towards the target's, so that a source of one color is not stretched without limit.
+        """
+        if source.count < MIN_TISSUE_PIXELS:
+            raise NotEnoughTissueError(f"{source.count} tissue pixels are too few to describe their color")
+        target = self.covariance + np.eye(3) * _FLOOR[self.space] ** 2
+        matrix = monge_map(source.covariance + SHRINKAGE * target, (1 + SHRINKAGE) * target)
+        return TransportMap(SPACES[self.space], matrix, self.mean - matrix @ source.mean)
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
+        """See :meth:`Normalizer.from_arrays`."""
+        rebuilt = super().from_arrays(arrays, parameters)
+        if (
+            not np.allclose(rebuilt.covariance, rebuilt.covariance.T)
+            or np.linalg.eigvalsh(rebuilt.covariance)[0] < -1e-9
+        ):
+            raise ValueError("the covariance is not symmetric and positive")
+        return rebuilt
+
+
+_FLOOR = {"od": 0.005, "rgb": 1.0, "cielab": 0.3}
+"""Standard deviation that noise of about one level has, in units of the space: no target varies less."""
