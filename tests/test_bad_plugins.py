@@ -9,7 +9,8 @@ import pytest
 
 import stainxform as sx
 from stainxform._hosts.augment import draw_from
-from stainxform.augment import Augmentation
+from stainxform.augment import AUGMENTATIONS, Augmentation, Preset
+from stainxform.augment import register as register_augmentation
 from stainxform.color import OpticalDensity
 from stainxform.errors import MissingDependencyError, ParameterError, SlideError
 from stainxform.maps import ChannelAffineMap, StainMatrixMap
@@ -90,6 +91,11 @@ def forgotten():
         (made(__qualname__="test.<locals>.Made"), "within a function"),
         (made(__qualname__="Macenko"), "'Macenko' of the method 'made' is that of 'macenko'"),
         (made(__qualname__="RandHED"), "transforms of their own named 'RandHED'"),
+        (made(__qualname__="StainNormalized"), "transforms of their own named 'StainNormalized'"),
+        (made(__qualname__="Macenkod"), "'Macenkod' of the method 'made' is that of 'macenko'"),
+        (made(method="my method/../x"), "letters, digits and underscores"),
+        (made(estimates=3), "estimates of Made must be a text, got 3"),
+        (made(fit_histogram=lambda histogram, settings: None), "fit_histogram of Made must be a class method"),
     ],
 )
 def test_a_class_that_is_no_normalizer_is_refused(kind, message):
@@ -128,6 +134,7 @@ def test_maps_of_numbers_that_are_none_are_refused():
         ({"gain": np.ones(4)}, "gain must be an array of floats of shape"),
         ({"gain": [1.0, 1.0, 1.0]}, "gain must be an array"),
         ({"gain": np.array([1, np.nan, 1])}, "gain holds NaN"),
+        ({"gain": np.ones(3), "extra": np.ones(3)}, "extra of Good is an array that could not be read back"),
         ({"gain": np.ones(3), "extra": {1}}, "cannot be stored in a model file"),
         ({"gain": np.ones(3), "extra": float("nan")}, "cannot be stored in a model file"),
     ],
@@ -166,6 +173,73 @@ class NoDraw(Augmentation):
 def test_a_draw_that_is_none_is_refused():
     with pytest.raises(ParameterError, match=r"NoDraw\.sample must give numbers by name, got None"):
         draw_from(NoDraw(), np.random.default_rng(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Odd(Augmentation):
+    """Its map is none."""
+
+    size: float = 1.0
+
+    name: ClassVar[str] = "odd"
+    title: ClassVar[str] = "Odd"
+    source: ClassVar[str] = "This test"
+
+    def sample(self, rng):
+        return {"size": rng.uniform(0, 1)}
+
+    def color_map(self, draw, histogram=None):
+        return draw["size"]
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (None, "a draw holds numbers by name, as Odd.sample gives, got None"),
+        ({"size": "x"}, "a draw holds numbers by name"),
+        ({}, "a draw of Odd needs 'size', as sample gives; this one has: none"),
+        ({"size": 0.5}, "Odd must give a map of stainxform.maps, got float"),
+    ],
+)
+def test_a_draw_from_a_log_is_checked(draw, message):
+    with pytest.raises(ParameterError, match=message):
+        Odd()(THEIRS[0], draw)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "message"),
+    [
+        ("presets", {"light": {"size": 1}}, "the preset 'light' of Odd must be a Preset of its parameters"),
+        ("presets", {"light": Preset({"width": 1}, "nobody")}, "the preset 'light' of Odd must be a Preset"),
+        ("source", "", "Odd must say its source"),
+    ],
+)
+def test_an_augmentation_that_could_not_be_used_is_not_registered(monkeypatch, attribute, value, message):
+    monkeypatch.setattr(Odd, attribute, value)
+    with AUGMENTATIONS.temporarily(), pytest.raises(ParameterError, match=message):
+        register_augmentation(Odd)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needy(Settings):
+    """A setting without a default, and one that fit_center takes for itself."""
+
+    strength: float
+    qc: str = ""
+
+
+def test_settings_that_cannot_be_given_are_refused(monkeypatch):
+    with pytest.raises(ParameterError, match="good needs the setting 'strength', which has no default"):
+        Needy.of("good", {})
+    monkeypatch.setattr(Good, "Settings", Needy)
+    with pytest.raises(ParameterError, match="'qc' is an argument of fit_center"):
+        sx.register(Good)
+
+
+@pytest.mark.parametrize("wrong", [{"min_tissue": "x"}, {"center": 3}, {"license": None}])
+def test_what_a_model_file_says_is_checked_before_the_fit(wrong):
+    with pytest.raises(ParameterError, match=next(iter(wrong))):
+        sx.fit_center(OURS, "macenko", **wrong)
 
 
 class Gray(Slide):

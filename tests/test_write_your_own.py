@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import stainxform as sx
+from stainxform.augment import AUGMENTATIONS
 from stainxform.image.layout import as_numpy
 from stainxform.normalizers.registry import METHODS
 from stainxform.samples import pair, write_center
@@ -58,12 +59,32 @@ def test_the_tests_of_the_page_find_it_right(plugin, tmp_path):
     names = {}
     exec(BLOCKS[2], names)
     tests = names["TestMeanDensity"]()
+    assert run_tests(tests, tmp_path) >= 18
+
+
+def run_tests(tests, tmp_path):
+    """Call each test of a test class, as pytest would; how many there were."""
     ran = 0
     for name in sorted(dir(tests)):
         if name.startswith("test_"):
             getattr(tests, name)(*([tmp_path] if "saved" in name else []))
             ran += 1
-    assert ran >= 18
+    return ran
+
+
+def test_the_augmentation_of_the_page_works_and_its_tests_find_it_right(tmp_path, monkeypatch):
+    (tmp_path / "thickness.py").write_text(BLOCKS[3])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "thickness", raising=False)
+    names = {}
+    with AUGMENTATIONS.temporarily():
+        exec(BLOCKS[4], names)
+        image = pair(1, 64, seed=1)[0][0]
+        for host in ("monai", "albumentations"):
+            assert importlib.import_module(f"stainxform.{host}").RandThickness
+        assert run_tests(names["TestThickness"](), tmp_path) >= 9
+        thick = names["Thickness"]()(image, {"factor": 1.5})
+        assert thick.mean() < image.mean() < names["Thickness"]()(image, {"factor": 0.7}).mean()
 
 
 def test_the_tables_of_the_docs_follow_from_the_registry(plugin, tmp_path):

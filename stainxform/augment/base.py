@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from numbers import Real
+from typing import Any, ClassVar, Protocol, Self, TypeVar, cast
 
 from stainxform.augment.presets import Preset
 from stainxform.errors import ParameterError
@@ -13,6 +14,7 @@ from stainxform.image.blank import OnBlank, check_on_blank, each_unless_blank
 from stainxform.image.histogram import ColorHistogram, PixelHistogram
 from stainxform.image.layout import Image, ValueRange, check_image
 from stainxform.maps import ColorMap
+from stainxform.maps.base import checked_map
 
 __all__ = ["Augmentation", "Draw", "Interval", "Rng", "T", "draw_each", "interval", "per_stain"]
 
@@ -121,16 +123,30 @@ class Augmentation(ABC):
             No RGB image, NaN, or values far outside ``value_range``.
         NotEnoughTissueError
             A blank tile, with ``on_blank="raise"``.
+        ParameterError
+            ``draw`` is not what :meth:`sample` returns.
         """
         check_on_blank(on_blank)
         spec = check_image(image, value_range, channel_axis)
         if not self.uses_image:
-            return self.color_map(draw).apply(image, spec)
+            return self._map(draw).apply(image, spec)
 
         def augment(one: Image) -> Image:
-            return self.color_map(draw, PixelHistogram(one, spec)).apply(one, spec)
+            return self._map(draw, PixelHistogram(one, spec)).apply(one, spec)
 
         return each_unless_blank(image, on_blank, augment)
+
+    def _map(self, draw: Draw, histogram: ColorHistogram | None = None) -> ColorMap:
+        """The map of a draw that may come from a log."""
+        if not (isinstance(draw, Mapping) and all(isinstance(value, Real) for value in draw.values())):
+            raise ParameterError(f"a draw holds numbers by name, as {type(self).__name__}.sample gives, got {draw!r}")
+        try:
+            found = self.color_map(draw, histogram)
+        except KeyError as error:
+            raise ParameterError(
+                f"a draw of {type(self).__name__} needs {error}, as sample gives; this one has: {', '.join(draw) or 'none'}"
+            ) from error
+        return cast("ColorMap", checked_map(found, self))
 
     @classmethod
     def preset(cls, name: str, **others: Any) -> Self:

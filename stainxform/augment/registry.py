@@ -54,16 +54,26 @@ def _checked(name: str, kind: Any) -> type[Augmentation]:
     if not dataclasses.is_dataclass(kind) or "__dataclass_fields__" not in vars(kind):
         raise ParameterError(f"{kind.__name__} must be a dataclass: @dataclass(frozen=True, kw_only=True)")
     for attribute in ("name", "title", "source"):
-        if not isinstance(getattr(kind, attribute, None), str):
-            raise ParameterError(f"{kind.__name__} must say its {attribute}, a string")
+        value = getattr(kind, attribute, None)
+        if not (isinstance(value, str) and value):
+            raise ParameterError(f"{kind.__name__} must say its {attribute}, a text")
     if abstract := sorted(kind.__abstractmethods__):
         raise ParameterError(f"{kind.__name__} must define {', '.join(abstract)}")
+    for label, preset in kind.presets.items():
+        if not (isinstance(preset, Preset) and preset.parameters.keys() <= {field.name for field in _parameters(kind)}):
+            raise ParameterError(
+                f"the preset {label!r} of {kind.__name__} must be a Preset of its parameters, got {preset!r}"
+            )
     if name and name != kind.name:
         raise ParameterError(f"{kind.__name__} must be registered under its name {kind.name!r}, not {name!r}")
     for other in AUGMENTATIONS.known.values():
         if _place(other) != _place(kind) and _names(other) & _names(kind):
             raise ParameterError(f"the name of {kind.__name__} ({kind.name!r}) is taken by {other} ({other.name!r})")
     return kind
+
+
+def _parameters(kind: type[Augmentation]) -> list[dataclasses.Field[Any]]:
+    return [field for field in dataclasses.fields(kind) if field.init]
 
 
 def _place(kind: type[Augmentation]) -> tuple[str, str]:

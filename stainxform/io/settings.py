@@ -77,6 +77,9 @@ class Settings:
         for name in given:
             if name not in known:
                 raise ParameterError(f"{owner} has no setting {name!r}; it has: {', '.join(known) or 'none'}")
+        for field in dataclasses.fields(cls):
+            if field.name not in given and field.default is field.default_factory is dataclasses.MISSING:
+                raise ParameterError(f"{owner} needs the setting {field.name!r}, which has no default")
         try:
             return cls(**given)
         except StainXformError:

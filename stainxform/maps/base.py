@@ -21,7 +21,7 @@ from stainxform.color import Planes
 from stainxform.errors import ParameterError
 from stainxform.image.layout import Image, ImageSpec, ValueRange, check_image, each_image, map_pixels
 
-__all__ = ["ColorMap", "IdentityMap", "ImageMap", "TileMap"]
+__all__ = ["ColorMap", "IdentityMap", "ImageMap", "TileMap", "checked_map"]
 
 
 class ImageMap(ABC):
@@ -164,3 +164,10 @@ class IdentityMap(ColorMap):
     def evaluate(self, planes: Planes) -> Planes:
         """RGB planes, unchanged."""
         return planes
+
+
+def checked_map(found: Any, owner: object) -> Any:
+    """What a normalizer or an augmentation gave as a map; ParameterError, which names its class, if it is none."""
+    if not isinstance(found, ImageMap):
+        raise ParameterError(f"{type(owner).__name__} must give a map of stainxform.maps, got {type(found).__name__}")
+    return found

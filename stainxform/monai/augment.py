@@ -134,6 +134,11 @@ class RandAugmentationd(Randomizable, MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.augment = self.array(**arguments)
 
+    @property
+    def draw(self) -> Draw | None:
+        """What was drawn for the last dictionary; None: it was left as it was."""
+        return self.augment.draw
+
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> Self:
         """Seed; the same seed gives the draws of the array form."""
         super().set_random_state(seed, state)

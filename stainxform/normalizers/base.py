@@ -22,6 +22,7 @@ from stainxform.io.settings import Settings as BaseSettings
 from stainxform.io.settings import make_plain, plain
 from stainxform.io.sources import histograms_of
 from stainxform.maps import ColorMap, ImageMap
+from stainxform.maps.base import checked_map
 
 __all__ = ["CenterInfo", "Normalizer", "PointwiseNormalizer", "array_of", "fitted"]
 
@@ -247,15 +248,7 @@ class Normalizer(ABC):
         with scratch():
             histogram = ColorHistogram.of(image, spec)
             self._check_tissue(histogram)
-            return self._map(self.image_map(image, spec, histogram)), histogram
-
-    def _map(self, found: Any) -> Any:
-        """What a method gave as a map; ParameterError if it is none."""
-        if not isinstance(found, ImageMap):
-            raise ParameterError(
-                f"{type(self).__name__} must give a map of stainxform.maps, got {type(found).__name__}"
-            )
-        return found
+            return checked_map(self.image_map(image, spec, histogram), self), histogram
 
     def _check_tissue(self, histogram: ColorHistogram) -> None:
         if is_blank(histogram, self.min_tissue):
@@ -290,8 +283,12 @@ class Normalizer(ABC):
         """ParameterError for a field made by :func:`fitted` that could not be read back."""
         if type(self).from_arrays.__func__ is not Normalizer.from_arrays.__func__:  # type: ignore[attr-defined]
             return
-        arrays = self.arrays()
-        for name, shape in _shapes(type(self)).items():
+        arrays, shapes = self.arrays(), _shapes(type(self))
+        for name in arrays.keys() - shapes.keys():
+            raise ParameterError(
+                f"{name} of {type(self).__name__} is an array that could not be read back: declare it by fitted(shape)"
+            )
+        for name, shape in shapes.items():
             try:
                 finite = bool(np.isfinite(array_of(arrays, name, shape)).all())
             except (KeyError, ValueError) as error:
@@ -326,7 +323,10 @@ class Normalizer(ABC):
         from stainxform.normalizers.registry import normalizer_class, registered
 
         if state.method not in registered():
-            raise ModelFileError(f"{origin} uses the method {state.method!r}, which this stainxform does not know")
+            raise ModelFileError(
+                f"{origin} uses the method {state.method!r}, which this stainxform does not know; "
+                "install, or import, the package that brings it"
+            )
         kind = normalizer_class(state.method)
         if not issubclass(kind, cls):
             raise ModelFileError(
@@ -371,7 +371,7 @@ class PointwiseNormalizer(Normalizer):
         """The map for the pooled colors of all tiles, see :meth:`Normalizer.map_for_tiles`."""
         histogram = ColorHistogram.pool(histograms_of(tiles))
         self._check_tissue(histogram)
-        return self._map(self.color_map(histogram))
+        return checked_map(self.color_map(histogram), self)
 
     def image_map(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ColorMap:
         """The map for the colors of the image."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformError, StainXformWarning
@@ -88,8 +89,11 @@ def fit_center(
         raise ParameterError("sampling= is how tiles are drawn from slides=, which is missing")
     kind = normalizer_class(method)
     settings = kind.make_settings(**parameters)
-    if not 0 <= min_tissue <= 1:
-        raise ParameterError(f"min_tissue is a fraction from 0 to 1, got {min_tissue}")
+    if not (isinstance(min_tissue, Real) and 0 <= min_tissue <= 1):
+        raise ParameterError(f"min_tissue is a fraction from 0 to 1, got {min_tissue!r}")
+    for name, text in (("center", center), ("license", license)):
+        if not isinstance(text, str):
+            raise ParameterError(f"{name} is a text for the model file, got {text!r}")
     check_qc(qc)
     if slides is not None:
         images = _drawn(slides, dict(sampling or {}))

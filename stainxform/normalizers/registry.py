@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -46,10 +47,12 @@ def _method_of(name: str, given: Any) -> Method:
     found = given if isinstance(given, Method) else _method_of_class(given)
     if name and found.name != name:
         raise ParameterError(f"the method {found.name!r} must be registered under its own name, not {name!r}")
-    if found.class_name.startswith("Rand") or found.class_name == "StainNormalize":
+    if not found.name.isidentifier():
+        raise ParameterError(f"a method's name is letters, digits and underscores, got {found.name!r}")
+    if found.class_name.startswith("Rand") or _names(found.class_name) & _names("StainNormalize"):
         raise ParameterError(f"the hosts have transforms of their own named {found.class_name!r}; choose another name")
     for other in () if found.name in METHODS.known else METHODS.known.values():
-        if found.class_name == other.class_name:
+        if _names(found.class_name) & _names(other.class_name):
             raise ParameterError(
                 f"the class name {found.class_name!r} of the method {found.name!r} is that of {other.name!r}, and the "
                 "transforms of the hosts are called by it; choose another one"
@@ -57,8 +60,19 @@ def _method_of(name: str, given: Any) -> Method:
     return found
 
 
+def _names(class_name: str) -> set[str]:
+    """What the transforms in the hosts are called: MONAI's of dictionaries have three names."""
+    return {class_name + suffix for suffix in ("", "d", "D", "Dict")}
+
+
 def _method_of_class(given: Any) -> Method:
+    from stainxform.normalizers.center import fit_center
+
     kind = _checked(given)
+    if taken := sorted({*kind.Settings.names()} & {*inspect.signature(fit_center).parameters}):
+        raise ParameterError(
+            f"{taken[0]!r} is an argument of fit_center; call the setting of {kind.__name__} otherwise"
+        )
     for attribute in ("method", "title", "source"):
         value = getattr(kind, attribute, None)
         if not (isinstance(value, str) and value):
@@ -68,6 +82,9 @@ def _method_of_class(given: Any) -> Method:
             f"{kind.__name__} is defined within a function, where it cannot be found again; move it to its module"
         )
     texts = {key: getattr(kind, key) for key in ("fits_on", "estimates") if hasattr(kind, key)}
+    for attribute, value in texts.items():
+        if not isinstance(value, str):
+            raise ParameterError(f"{attribute} of {kind.__name__} must be a text, got {value!r}")
     return Method(given.method, f"{kind.__module__}:{kind.__qualname__}", given.title, given.source, **texts)
 
 
@@ -83,6 +100,9 @@ def _checked(kind: Any) -> type[Normalizer]:
     if abstract := sorted(kind.__abstractmethods__):
         raise ParameterError(f"{kind.__name__} must define {', '.join(abstract)}")
     fits = ("fit_tiles", "fit_histograms", "fit_histogram")
+    for name in (*fits, "from_arrays"):
+        if hasattr(kind, name) and not isinstance(inspect.getattr_static(kind, name), classmethod):
+            raise ParameterError(f"{name} of {kind.__name__} must be a class method: @classmethod")
     if issubclass(kind, PointwiseNormalizer) and all(
         getattr(kind, name).__func__ is getattr(PointwiseNormalizer, name).__func__ for name in fits
     ):
