@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from stainxform.augment import AUGMENTATIONS, Augmentation, Draw, Rng
 from stainxform.errors import ParameterError
+from stainxform.io.settings import init_fields, is_needed
 
 __all__ = ["build", "draw_from", "parameter_names", "parameters", "signature", "transform_doc", "transform_name"]
 
@@ -21,7 +21,7 @@ def transform_name(name: str) -> str:
 
 def parameters(kind: type[Augmentation]) -> list[inspect.Parameter]:
     """The arguments that make the augmentation, by keyword: ``preset``, where there are presets, and its fields."""
-    types = {field.name: field.type for field in dataclasses.fields(kind) if field.init}
+    types = {field.name: field.type for field in init_fields(kind)}
     if kind.presets:
         types = {"preset": "str", **types}
     return [
@@ -53,8 +53,8 @@ def build(kind: type[Augmentation], arguments: Mapping[str, Any]) -> Augmentatio
         if name not in names:
             raise ParameterError(f"{kind.__name__} has no parameter {name!r}; it has: {', '.join(names) or 'none'}")
     given = {name: value for name, value in arguments.items() if value is not None}
-    for field in dataclasses.fields(kind):
-        if field.init and _is_needed(field) and field.name not in given:
+    for field in init_fields(kind):
+        if is_needed(field) and field.name not in given:
             raise ParameterError(f"{kind.__name__} needs {field.name}")
     preset = given.pop("preset", None)
     return kind(**given) if preset is None else kind.preset(preset, **given)
@@ -66,10 +66,6 @@ def draw_from(augmentation: Augmentation, rng: Rng) -> Draw:
     if not isinstance(draw, Mapping):
         raise ParameterError(f"{type(augmentation).__name__}.sample must give numbers by name, got {draw!r}")
     return draw
-
-
-def _is_needed(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def signature(kind: type[Augmentation], *hosts: inspect.Signature) -> inspect.Signature:

@@ -10,8 +10,8 @@ import numpy as np
 
 from stainxform.augment.base import Augmentation, Draw, Interval, Rng, draw_each, per_stain
 from stainxform.augment.presets import TELLEZ_2019, Preset, symmetric
-from stainxform.augment.spaces import Concentrations, ReversibleDensity
-from stainxform.color import ColorSpace, LogDensity, Planes, namespace
+from stainxform.augment.spaces import Concentrations
+from stainxform.color import ColorSpace, LogDensity, Planes, ReversibleDensity, namespace
 from stainxform.image.histogram import ColorHistogram
 from stainxform.maps import ChannelAffineMap, ColorMap, IdentityMap
 from stainxform.stains.references import REFERENCES

@@ -16,6 +16,7 @@ from stainxform._plugins import Registry
 from stainxform.augment.base import Augmentation
 from stainxform.augment.presets import Preset
 from stainxform.errors import ParameterError
+from stainxform.io.settings import init_fields
 
 __all__ = ["AUGMENTATIONS", "ENTRY_POINTS", "PRESETS", "register"]
 
@@ -60,7 +61,7 @@ def _checked(name: str, kind: Any) -> type[Augmentation]:
     if abstract := sorted(kind.__abstractmethods__):
         raise ParameterError(f"{kind.__name__} must define {', '.join(abstract)}")
     for label, preset in kind.presets.items():
-        if not (isinstance(preset, Preset) and preset.parameters.keys() <= {field.name for field in _parameters(kind)}):
+        if not (isinstance(preset, Preset) and preset.parameters.keys() <= {field.name for field in init_fields(kind)}):
             raise ParameterError(
                 f"the preset {label!r} of {kind.__name__} must be a Preset of its parameters, got {preset!r}"
             )
@@ -70,10 +71,6 @@ def _checked(name: str, kind: Any) -> type[Augmentation]:
         if _place(other) != _place(kind) and _names(other) & _names(kind):
             raise ParameterError(f"the name of {kind.__name__} ({kind.name!r}) is taken by {other} ({other.name!r})")
     return kind
-
-
-def _parameters(kind: type[Augmentation]) -> list[dataclasses.Field[Any]]:
-    return [field for field in dataclasses.fields(kind) if field.init]
 
 
 def _place(kind: type[Augmentation]) -> tuple[str, str]:

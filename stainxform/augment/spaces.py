@@ -7,23 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from stainxform._native.kernels import DensityKernel, MixtureKernel
-from stainxform.color import ColorSpace, LogDensity, OpticalDensity, Planes, mix, namespace
+from stainxform.color import ColorSpace, Planes, mix, namespace
 
-__all__ = ["Concentrations", "ReversibleDensity"]
-
-
-@dataclass(frozen=True)
-class ReversibleDensity(OpticalDensity):
-    """Optical density whose inverse subtracts the offset again, so that there and back changes nothing."""
-
-    def to_rgb(self, planes: Planes) -> Planes:
-        """Optical density to RGB planes, unclipped."""
-        return super().to_rgb(planes) - self.offset / 255.0
-
-    @property
-    def logarithm(self) -> LogDensity:
-        """The same as numbers."""
-        return super().logarithm._replace(shift=(-self.offset / 255.0,) * 3)
+__all__ = ["Concentrations"]
 
 
 @dataclass(frozen=True, eq=False)

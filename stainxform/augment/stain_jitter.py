@@ -10,8 +10,8 @@ import numpy as np
 
 from stainxform.augment.base import Augmentation, Draw, Interval, Rng, draw_each, per_stain
 from stainxform.augment.presets import TELLEZ_2019, Preset, symmetric
-from stainxform.augment.spaces import Concentrations, ReversibleDensity
-from stainxform.color import Planes, namespace
+from stainxform.augment.spaces import Concentrations
+from stainxform.color import Planes, ReversibleDensity, namespace
 from stainxform.errors import NotEnoughTissueError, ParameterError
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.tissue import is_blank, tissue_planes

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from stainxform.augment.base import Augmentation, Draw, Rng
-from stainxform.augment.spaces import ReversibleDensity
-from stainxform.color import Planes, namespace
+from stainxform.color import Planes, ReversibleDensity, namespace
 from stainxform.errors import NotEnoughTissueError, ParameterError
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.tissue import is_blank

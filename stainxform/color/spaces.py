@@ -32,6 +32,7 @@ __all__ = [
     "LogarithmicSpace",
     "OpticalDensity",
     "Planes",
+    "ReversibleDensity",
     "as_index",
     "constant",
     "gray",
@@ -172,6 +173,20 @@ class OpticalDensity:
             lowest=self.darkest / 255.0,
             floor=-math.inf if self.floor is None else self.floor,
         )
+
+
+@dataclass(frozen=True)
+class ReversibleDensity(OpticalDensity):
+    """Optical density whose inverse subtracts the offset again, so that there and back changes nothing."""
+
+    def to_rgb(self, planes: Planes) -> Planes:
+        """Optical density to RGB planes, unclipped."""
+        return super().to_rgb(planes) - self.offset / 255.0
+
+    @property
+    def logarithm(self) -> LogDensity:
+        """The same as numbers."""
+        return super().logarithm._replace(shift=(-self.offset / 255.0,) * 3)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from stainxform.errors import ParameterError, StainXformError
 
-__all__ = ["Settings", "for_json", "make_plain", "plain"]
+__all__ = ["Settings", "for_json", "init_fields", "is_needed", "make_plain", "plain"]
 
 
 def plain(value: Any) -> Any:
@@ -28,11 +28,20 @@ def plain(value: Any) -> Any:
     return value
 
 
+def init_fields(kind: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a dataclass that are given when it is made."""
+    return [field for field in dataclasses.fields(kind) if field.init]
+
+
+def is_needed(field: dataclasses.Field[Any]) -> bool:
+    """Whether a field has no default."""
+    return field.default is field.default_factory is dataclasses.MISSING
+
+
 def make_plain(made: Any) -> None:
     """Make the fields of a frozen dataclass plain, for its ``__post_init__``."""
-    for field in dataclasses.fields(made):
-        if field.init:
-            object.__setattr__(made, field.name, plain(getattr(made, field.name)))
+    for field in init_fields(made):
+        object.__setattr__(made, field.name, plain(getattr(made, field.name)))
 
 
 def for_json(value: Any) -> Any:
@@ -77,8 +86,8 @@ class Settings:
         for name in given:
             if name not in known:
                 raise ParameterError(f"{owner} has no setting {name!r}; it has: {', '.join(known) or 'none'}")
-        for field in dataclasses.fields(cls):
-            if field.name not in given and field.default is field.default_factory is dataclasses.MISSING:
+        for field in init_fields(cls):
+            if is_needed(field) and field.name not in given:
                 raise ParameterError(f"{owner} needs the setting {field.name!r}, which has no default")
         try:
             return cls(**given)
@@ -90,7 +99,7 @@ class Settings:
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """Names of the settings."""
-        return tuple(field.name for field in dataclasses.fields(cls) if field.init)
+        return tuple(field.name for field in init_fields(cls))
 
     def values(self) -> dict[str, Any]:
         """The settings by name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import Field, dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,7 +19,7 @@ from stainxform.image.layout import Image, ImageSpec, ValueRange, check_image
 from stainxform.image.tissue import MIN_TISSUE, is_blank, tissue_fraction
 from stainxform.io.modelfile import ModelState, read_model, write_model
 from stainxform.io.settings import Settings as BaseSettings
-from stainxform.io.settings import make_plain, plain
+from stainxform.io.settings import init_fields, make_plain, plain
 from stainxform.io.sources import histograms_of
 from stainxform.maps import ColorMap, ImageMap
 from stainxform.maps.base import checked_map
@@ -272,18 +272,16 @@ class Normalizer(ABC):
 
     def state(self) -> ModelState:
         """What a model file holds; :meth:`from_state` is the way back."""
-        info = self.info
-        self._check_fitted()
+        info, arrays = self.info, self.arrays()
+        self._check_fitted(arrays)
         parameters = self.parameters() | {"min_tissue": self.min_tissue}
-        return ModelState(
-            self.method, self.arrays(), parameters, info.name, info.tiles, info.license, info.library_version
-        )
+        return ModelState(self.method, arrays, parameters, info.name, info.tiles, info.license, info.library_version)
 
-    def _check_fitted(self) -> None:
+    def _check_fitted(self, arrays: dict[str, np.ndarray]) -> None:
         """ParameterError for a field made by :func:`fitted` that could not be read back."""
         if type(self).from_arrays.__func__ is not Normalizer.from_arrays.__func__:  # type: ignore[attr-defined]
             return
-        arrays, shapes = self.arrays(), _shapes(type(self))
+        shapes = _shapes(type(self))
         for name in arrays.keys() - shapes.keys():
             raise ParameterError(
                 f"{name} of {type(self).__name__} is an array that could not be read back: declare it by fitted(shape)"
@@ -386,7 +384,7 @@ def fitted(*shape: int, default: np.ndarray | None = None) -> Any:
 
 def _own_fields(kind: type[Normalizer]) -> dict[str, Field[Any]]:
     """Fields of a method that its model file stores, by name: those of every normalizer are stored elsewhere."""
-    return {f.name: f for f in fields(kind) if f.init and f.name not in ("info", "min_tissue")}
+    return {f.name: f for f in init_fields(kind) if f.name not in ("info", "min_tissue")}
 
 
 def _shapes(kind: type[Normalizer]) -> dict[str, tuple[int, ...]]:

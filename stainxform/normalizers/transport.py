@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stainxform.color import CIELab, ColorSpace, OpticalDensity, Planes, mix, namespace, stack
+from stainxform.color import CIELab, ColorSpace, Planes, ReversibleDensity, mix, namespace, stack
 from stainxform.errors import NotEnoughTissueError
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.moments import Moments
@@ -35,19 +35,7 @@ class Levels(ColorSpace):
         return planes / 255.0
 
 
-@dataclass(frozen=True)
-class Density(OpticalDensity):
-    """-ln((v + 1) / 256) of a level v, and back without the 1, so that there and back changes nothing."""
-
-    io: float = 256
-    offset: float = 1
-
-    def to_rgb(self, planes: Planes) -> Planes:
-        """Optical density to RGB planes, unclipped."""
-        return super().to_rgb(planes) - self.offset / 255.0
-
-
-SPACES: dict[str, ColorSpace] = {"od": Density(), "rgb": Levels(), "cielab": CIELab()}
+SPACES: dict[str, ColorSpace] = {"od": ReversibleDensity(io=256, offset=1), "rgb": Levels(), "cielab": CIELab()}
 """Color spaces in which tissue is taken as a Gaussian."""
 
 SHRINKAGE = 0.01
