@@ -10,6 +10,7 @@ from stainxform.maps.pointwise import (
     PointwiseNetMap,
     StainMatrixMap,
 )
+from stainxform.maps.polynomial import PolynomialFit, PolynomialMap
 
 __all__ = [
     "BakeError",
@@ -21,6 +22,8 @@ __all__ = [
     "Lut3DMap",
     "NonnegativeStainMap",
     "PointwiseNetMap",
+    "PolynomialFit",
+    "PolynomialMap",
     "StainMatrixMap",
     "TileMap",
     "bake",
