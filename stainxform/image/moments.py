@@ -11,7 +11,7 @@ import numpy as np
 
 from stainxform._native import kernels, native
 
-__all__ = ["Moments"]
+__all__ = ["Moments", "sum_in_any_order"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +59,9 @@ class Moments:
         if len(found) == 1:
             return found[0]
         total = sum(part.count for part in found)
-        mean = _sum(part.count * part.mean for part in found) / total
+        mean = sum_in_any_order(part.count * part.mean for part in found) / total
         spread = (part.covariance + np.outer(part.mean - mean, part.mean - mean) for part in found)
-        return cls(total, mean, _sum(part.count * each for part, each in zip(found, spread)) / total)
+        return cls(total, mean, sum_in_any_order(part.count * each for part, each in zip(found, spread)) / total)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The ten numbers as arrays."""
@@ -97,7 +97,7 @@ class Moments:
 _UPPER = np.triu_indices(3)
 
 
-def _sum(arrays: Iterable[np.ndarray]) -> np.ndarray:
+def sum_in_any_order(arrays: Iterable[np.ndarray]) -> np.ndarray:
     """Sum of arrays of one shape, each element rounded once, so that their order does not matter."""
     rows = np.array(list(arrays))
     sums = [math.fsum(column) for column in rows.reshape(len(rows), -1).T.tolist()]

@@ -11,6 +11,7 @@ from stainxform.maps.pointwise import (
     PointwiseNetMap,
     StainMatrixMap,
 )
+from stainxform.maps.polynomial import PolynomialFit, PolynomialMap
 
 __all__ = [
     "BakeError",
@@ -24,6 +25,8 @@ __all__ = [
     "MixtureMap",
     "NonnegativeStainMap",
     "PointwiseNetMap",
+    "PolynomialFit",
+    "PolynomialMap",
     "StainMatrixMap",
     "TileMap",
     "bake",

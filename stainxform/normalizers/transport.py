@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stainxform.color import CIELab, ColorSpace, Planes, ReversibleDensity, mix, namespace, stack
+from stainxform.color import CIELab, ColorSpace, Planes, ReversibleDensity, mix, stack
 from stainxform.errors import NotEnoughTissueError
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.moments import Moments
-from stainxform.image.tissue import MIN_TISSUE_PIXELS, TISSUE_OD, tissue_planes
+from stainxform.image.tissue import MIN_TISSUE_PIXELS, tissue_planes, tissue_weight
 from stainxform.io.settings import Settings
 from stainxform.io.sources import histograms_of
 from stainxform.maps import ColorMap
@@ -41,9 +41,6 @@ SPACES: dict[str, ColorSpace] = {"od": ReversibleDensity(io=256, offset=1), "rgb
 
 SHRINKAGE = 0.01
 """Part of the target's covariance that is added to both: an image of one color is stretched tenfold at most."""
-
-GLASS_OD = 0.05
-"""Up to this optical density, natural log, a color is glass and stays; from TISSUE_OD on it is tissue and is moved."""
 
 
 def monge_map(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -121,14 +118,6 @@ class TransportMap(ColorMap):
         values = self.space.from_rgb(planes)
         moved = stack([row + float(by) for row, by in zip(mix(self.matrix, values), self.offset)])
         return self.space.to_rgb(values + tissue_weight(planes) * (moved - values))
-
-
-def tissue_weight(planes: Planes) -> Planes:
-    """0 for glass, 1 for tissue, linear in the largest optical density of a color in between: ``(...)``."""
-    xp = namespace(planes)
-    darkest = xp.minimum(xp.minimum(planes[0], planes[1]), planes[2])
-    density = -xp.log(xp.clip(darkest, 1 / 255, None))
-    return xp.clip((density - GLASS_OD) / (TISSUE_OD - GLASS_OD), 0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
