@@ -252,7 +252,7 @@ def shifted(tiles, by):
 
 def test_groups_far_apart_are_believed_and_groups_alike_are_not(transport):
     alike = bridge_of(transport, np.concatenate([THEIRS] * 3), groups=["a"] * 6 + ["b"] * 6 + ["c"] * 6)
-    apart = np.concatenate([shifted(THEIRS, 0.4 * k * np.array([0.5, -0.2, 0.3])) for k in (0, 1, 2)])
+    apart = np.concatenate([shifted(THEIRS, 0.25 * k * np.array([0.5, -0.2, 0.3])) for k in (0, 1, 2)])
     differing = bridge_of(transport, apart, groups=["a"] * 6 + ["b"] * 6 + ["c"] * 6)
     assert alike.center_weight == pytest.approx(1)
     assert differing.center_weight < 0.2
