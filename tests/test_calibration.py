@@ -35,7 +35,9 @@ POINTWISE = [
 ]  # fmt: skip
 DISTILLED = ["staingan", "stainlut"]
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*few to calibrate", "ignore:.*groups are few", "ignore:.*hardly", "ignore:skipped")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*few to calibrate", "ignore:.*groups are few", "ignore:.*hardly", "ignore:skipped"
+)
 
 
 @pytest.fixture(params=POINTWISE)
