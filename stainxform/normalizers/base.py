@@ -78,6 +78,9 @@ class Normalizer(ABC):
     calibrated_by_alignment: ClassVar[bool] = False
     """Whether a calibration moves another center's tissue to our center's before a network sees it."""
 
+    keeps_blank: ClassVar[bool] = True
+    """Whether an image with too little tissue comes back unchanged, unless a call asks for something else."""
+
     Settings: ClassVar[type[BaseSettings]] = BaseSettings
     """The settings of :meth:`fit`: a dataclass that checks itself."""
 

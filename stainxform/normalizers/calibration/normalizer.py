@@ -68,6 +68,7 @@ class Calibration(Normalizer):
     folds: tuple[Part, ...] = ()
 
     method: ClassVar[str] = "calibration"
+    keeps_blank: ClassVar[bool] = False
     Settings = CalibrationSettings
 
     @classmethod
@@ -117,6 +118,10 @@ class Calibration(Normalizer):
             return 0
         kept = [part.summary for part in self._kept_parts().values()]
         return sum(len(summary.counts) for summary in kept if isinstance(summary, ColorHistogram))
+
+    def is_of(self, target: Normalizer) -> bool:
+        """Whether it takes images to this target: to the same numbers, wherever they come from."""
+        return _same(self.target_state, target.state())
 
     # ---- the maps ----------------------------------------------------------------------------------------------------
 
