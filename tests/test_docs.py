@@ -69,7 +69,7 @@ GLASS = np.full((64, 64, 3), 245, np.uint8)
 _fit_center = sx.fit_center
 
 
-def fitting(images=None, method="stainlut", **settings):
+def fitting(images=None, method="transport", **settings):
     """``fit_center`` with every setting that a page says, but for fewer ``steps``; what it leaves open is quick."""
     check_settings(method, settings)
     quick = TINY.get(method, {})

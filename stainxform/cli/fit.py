@@ -43,7 +43,7 @@ def fit(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The model file to write.", metavar="FILE.safetensors")
     ],
-    method: Annotated[str, typer.Option(help="A method; list them with: stainxform methods.")] = "stainlut",
+    method: Annotated[str, typer.Option(help="A method; list them with: stainxform methods.")] = "transport",
     center: Annotated[str, typer.Option(help="Name of the center, stored in the model file.")] = "",
     license: Annotated[str, typer.Option(help="License of the model, stored in the model file.")] = "",
     min_tissue: Annotated[
