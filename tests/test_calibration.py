@@ -18,11 +18,13 @@ from stainxform.errors import (
     StainXformWarning,
 )
 from stainxform.image.histogram import ColorHistogram
+from stainxform.image.tissue import tissue_mask
 from stainxform.io.modelfile import read_model, write_model
 from stainxform.maps import Lut3DMap, bake
 from stainxform.normalizers.calibration import Calibration, calibrate
 from stainxform.normalizers.calibration.checks import stain_angle
 from stainxform.normalizers.calibration.groups import group_names
+from stainxform.normalizers.calibration.weight import separation
 from stainxform.normalizers.transport import SPACES
 from stainxform.samples import pair
 from stainxform.testing import blank_image, he_image
@@ -35,7 +37,9 @@ POINTWISE = [
 ]  # fmt: skip
 DISTILLED = ["staingan", "stainlut"]
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*few to calibrate", "ignore:.*groups are few", "ignore:.*hardly", "ignore:skipped")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*few to calibrate", "ignore:.*groups are few", "ignore:.*hardly", "ignore:skipped"
+)
 
 
 @pytest.fixture(params=POINTWISE)
@@ -246,18 +250,28 @@ def shifted(tiles, by):
     return np.clip(tiles.astype(float) * np.exp(-np.asarray(by)), 0, 255).astype(np.uint8)
 
 
-def test_groups_that_differ_more_than_our_tiles_are_believed(transport):
-    alike = bridge_of(transport, groups=NAMES)
-    apart = np.concatenate([shifted(THEIRS[k : k + 2], 0.5 * k * np.array([0.2, 0.5, 0.2])) for k in (0, 2, 4)])
-    differing = bridge_of(transport, apart, groups=NAMES)
-    assert differing.center_weight < 0.3 < alike.center_weight
-    assert differing.center_weight >= 0
+def test_groups_far_apart_are_believed_and_groups_alike_are_not(transport):
+    alike = bridge_of(transport, np.concatenate([THEIRS] * 3), groups=["a"] * 6 + ["b"] * 6 + ["c"] * 6)
+    apart = np.concatenate([shifted(THEIRS, 0.25 * k * np.array([0.5, -0.2, 0.3])) for k in (0, 1, 2)])
+    differing = bridge_of(transport, apart, groups=["a"] * 6 + ["b"] * 6 + ["c"] * 6)
+    assert alike.center_weight == pytest.approx(1)
+    assert differing.center_weight < 0.2
 
 
-def test_the_weight_is_known_to_be_half_where_nothing_is_known(transport):
-    assert bridge_of(transport, THEIRS[:1]).center_weight == 0.5
-    single = sx.fit_center(OURS[:1], "transport", qc="off")
-    assert bridge_of(single).center_weight == 0.5
+def test_the_separation_of_groups_is_that_of_the_plain_formula(transport):
+    bridge = bridge_of(transport, groups=NAMES)
+    density = [-np.log((THEIRS[k : k + 2].reshape(-1, 3).astype(float) + 1) / 256) for k in (0, 2, 4)]
+    tissue = [values[tissue_mask(THEIRS[k : k + 2]).ravel()] for k, values in zip((0, 2, 4), density)]
+    within = sum(len(values) * np.cov(values.T, bias=True) for values in tissue) / sum(map(len, tissue))
+    between = np.cov(np.array([values.mean(0) for values in tissue]).T)
+    wanted = np.trace(np.linalg.inv(within + 2.5e-5 * np.eye(3)) @ between) / 3
+    assert separation(part.tissue for part in bridge.parts.values()) == pytest.approx(wanted, rel=1e-6)
+    assert bridge.center_weight == pytest.approx(1 / (1 + (wanted / 0.5) ** 4))
+
+
+def test_one_group_is_the_center(transport):
+    assert bridge_of(transport, groups=["a"] * 6).center_weight == 1
+    assert bridge_of(transport).center_weight == 1
 
 
 def test_models_without_tissue_color_are_calibrated(transport, tmp_path):
@@ -265,8 +279,8 @@ def test_models_without_tissue_color_are_calibrated(transport, tmp_path):
     del state.parameters["tissue"]
     write_model(tmp_path / "old.safetensors", state)
     bridge = bridge_of(sx.load(tmp_path / "old.safetensors"), groups=NAMES)
-    assert bridge.center_weight == 0.5
     assert bridge.target_tissue is None
+    assert bridge.groups == ("a", "b", "c")
 
 
 # ---- groups ----------------------------------------------------------------------------------------------------------
@@ -413,6 +427,17 @@ def test_two_targets_do_not_merge(transport):
         bridge_of(transport).merge(bridge_of(other))
     with pytest.raises(ParameterError, match="merges with another one"):
         bridge_of(transport).merge(transport)
+
+
+def test_settings_stay_as_they_are_when_it_grows(transport):
+    with pytest.raises(ParameterError, match="strength of a calibration stays"):
+        bridge_of(transport).add(THEIRS, strength=0.5)
+
+
+def test_it_says_what_it_is(transport):
+    assert repr(bridge_of(transport, groups=NAMES)).startswith(
+        "Calibration(of 'transport', 6 tiles, 3 groups, center_w"
+    )
 
 
 def test_a_calibration_is_not_calibrated_or_fitted(transport):
