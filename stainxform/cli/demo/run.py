@@ -189,21 +189,17 @@ def _try(
     calibrated = time.perf_counter()
     center.save(files.model)
     calibration.save(files.calibration)
-    yield _measured(f"{title}, per tile", center, [{}] * len(names), fitted - start, test, truth)
-    groups = [{"group": name} for name in names]
-    yield _measured(f"{title}, calibrated", calibration, groups, calibrated - start, test, truth)
+    yield _measured(f"{title}, per tile", [center] * len(names), fitted - start, test, truth)
+    groups = [calibration.for_group(name) for name in names]
+    yield _measured(f"{title}, calibrated", groups, calibrated - start, test, truth)
 
 
 def _measured(
-    title: str,
-    normalizer: Normalizer,
-    options: Sequence[dict[str, str]],
-    fit_seconds: float,
-    test: np.ndarray,
-    truth: np.ndarray,
+    title: str, normalizers: Sequence[Normalizer], fit_seconds: float, test: np.ndarray, truth: np.ndarray
 ) -> tuple[Score, np.ndarray]:
+    """Each tile by its own normalizer."""
     start = time.perf_counter()
-    images = np.stack([normalizer(tile, **option) for tile, option in zip(test, options, strict=True)])
+    images = np.stack([normalizer(tile) for normalizer, tile in zip(normalizers, test, strict=True)])
     seconds = time.perf_counter() - start
     return _score(title, images, truth, fit_seconds, seconds / (test[..., 0].size / 1e6)), images
 
