@@ -23,7 +23,7 @@ __all__ = ["fit"]
 def fit(
     images: shared.Images,
     output: shared.Output,
-    method: Annotated[str, typer.Option(help="A method; list them with: stainxform methods.")] = "stainlut",
+    method: Annotated[str, typer.Option(help="A method; list them with: stainxform methods.")] = "transport",
     center: shared.Center = "",
     license: shared.License = "",
     min_tissue: shared.MinTissue = None,
