@@ -5,7 +5,7 @@
 namespace sx {
 
 // Pixels are worked on in blocks of floats that stay in the first-level cache.
-constexpr int BLOCK = 1024;
+constexpr int BLOCK = 256;
 
 // Density of a channel: -log2(max(x, lowest) * scale + offset), lifted to floor; x in [0, 1]. Base 2 saves the kernels
 // a product; what is measured in natural logarithms outside is divided by ln 2.
