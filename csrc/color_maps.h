@@ -23,13 +23,12 @@ void bytes_to_bytes(const sx::View& src, const sx::View& dst, const sx::Density&
     for (int64_t block = first; block < last; block++) {
         const Span at = span_of(src, block);
         read_levels(src, at, in);
-        for (int i = 0; i < at.padded; i += WIDE) {
-            Wide light[3];
+        over_levels(in, at.padded, out, [&](Wide* v) {
             for (int c = 0; c < 3; c++)
-                light[c] = smaller(log2_of_bytes(larger(wide_levels(in.c[c] + i), lowest) * scale[c] + offset[c]), ceiling);
-            combine(light);
-            for (int c = 0; c < 3; c++) store_levels(out.c[c] + i, exp2_to_bytes(light[c]) * gain[c] + shift[c]);
-        }
+                v[c] = smaller(log2_of_bytes(larger(v[c], lowest) * scale[c] + offset[c]), ceiling);
+            combine(v);
+            for (int c = 0; c < 3; c++) v[c] = exp2_to_bytes(v[c]) * gain[c] + shift[c];
+        });
         write_levels(dst, at, out);
     }
 }
