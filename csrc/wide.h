@@ -24,6 +24,8 @@ inline Wide high_floats(Bytes v) { return _mm512_cvtepi32_ps(_mm512_unpackhi_epi
 inline Bytes rounded(Wide v) { return _mm512_cvtps_epi32(v); }
 inline Bytes pack_words(Bytes low, Bytes high) { return _mm512_packs_epi32(low, high); }
 inline Bytes pack_bytes(Bytes low, Bytes high) { return _mm512_packus_epi16(low, high); }
+inline Bytes smaller_bytes(Bytes a, Bytes b) { return _mm512_min_epu8(a, b); }
+inline bool any_above(Bytes v, uint8_t level) { return _mm512_cmpgt_epu8_mask(v, _mm512_set1_epi8((char)level)); }
 
 // x = 2^e (1 + m) with 1 + m from 3/4 to 3/2.
 inline Wide split_power(Wide x, Wide& e) {
@@ -58,6 +60,11 @@ inline Wide high_floats(Bytes v) { return _mm256_cvtepi32_ps(_mm256_unpackhi_epi
 inline Bytes rounded(Wide v) { return _mm256_cvtps_epi32(v); }
 inline Bytes pack_words(Bytes low, Bytes high) { return _mm256_packs_epi32(low, high); }
 inline Bytes pack_bytes(Bytes low, Bytes high) { return _mm256_packus_epi16(low, high); }
+inline Bytes smaller_bytes(Bytes a, Bytes b) { return _mm256_min_epu8(a, b); }
+inline bool any_above(Bytes v, uint8_t level) {
+    const Bytes above = _mm256_subs_epu8(v, _mm256_set1_epi8((char)level));
+    return !_mm256_testz_si256(above, above);
+}
 
 inline Wide split_power(Wide x, Wide& e) {
     const __m256i bits = _mm256_castps_si256(x);
@@ -76,28 +83,26 @@ inline Wide scaled(Wide p, Wide x, Wide fraction) {
 #endif
 
 #if defined(SX_WIDE)
-// Calls one(v) for WIDE pixels after the other, in whatever order: v, a register for each channel, holds levels, and
-// then those of the result, below 2^31. Those beyond 0..255 are clipped.
+// For TOGETHER pixels from the i-th on: calls one(v) for WIDE of them after the other, in whatever order. v, a register
+// for each channel, holds levels, and then those of the result, below 2^31. Those beyond 0..255 are clipped.
 template <class F>
-inline void over_levels(const Levels& in, int padded, Levels& out, F one) {
-    for (int i = 0; i < padded; i += TOGETHER) {
-        Bytes words[3][2], results[3][2];
-        for (int c = 0; c < 3; c++) {
-            const Bytes v = load_bytes(in.c[c] + i);
-            words[c][0] = low_words(v), words[c][1] = high_words(v);
-        }
-        for (int half = 0; half < 2; half++) {
-            Bytes whole[3][2];
-            for (int quarter = 0; quarter < 2; quarter++) {
-                Wide v[3];
-                for (int c = 0; c < 3; c++) v[c] = quarter ? high_floats(words[c][half]) : low_floats(words[c][half]);
-                one(v);
-                for (int c = 0; c < 3; c++) whole[c][quarter] = rounded(v[c]);
-            }
-            for (int c = 0; c < 3; c++) results[c][half] = pack_words(whole[c][0], whole[c][1]);
-        }
-        for (int c = 0; c < 3; c++) store_bytes(out.c[c] + i, pack_bytes(results[c][0], results[c][1]));
+inline void over_levels(const Levels& in, int i, Levels& out, F one) {
+    Bytes words[3][2], results[3][2];
+    for (int c = 0; c < 3; c++) {
+        const Bytes v = load_bytes(in.c[c] + i);
+        words[c][0] = low_words(v), words[c][1] = high_words(v);
     }
+    for (int half = 0; half < 2; half++) {
+        Bytes whole[3][2];
+        for (int quarter = 0; quarter < 2; quarter++) {
+            Wide v[3];
+            for (int c = 0; c < 3; c++) v[c] = quarter ? high_floats(words[c][half]) : low_floats(words[c][half]);
+            one(v);
+            for (int c = 0; c < 3; c++) whole[c][quarter] = rounded(v[c]);
+        }
+        for (int c = 0; c < 3; c++) results[c][half] = pack_words(whole[c][0], whole[c][1]);
+    }
+    for (int c = 0; c < 3; c++) store_bytes(out.c[c] + i, pack_bytes(results[c][0], results[c][1]));
 }
 
 inline Wide log2_of_bytes(Wide x) {
@@ -116,16 +121,18 @@ inline Wide exp2_to_bytes(Wide x) {
     return scaled(p, x, r);
 }
 
-struct Wide3x3 {
-    Wide m[9];
+// matrix v + bias
+struct WideAffine {
+    Wide m[9], bias[3];
 
-    explicit Wide3x3(const float* matrix) {
+    WideAffine(const float* matrix, const float (&by)[3] = {0.0f, 0.0f, 0.0f}) {
         for (int k = 0; k < 9; k++) m[k] = wide(matrix[k]);
+        for (int c = 0; c < 3; c++) bias[c] = wide(by[c]);
     }
 
-    void times(Wide* v) const {
+    void operator()(const Wide* v, Wide* out) const {
         const Wide x = v[0], y = v[1], z = v[2];
-        for (int c = 0; c < 3; c++) v[c] = m[3 * c] * x + m[3 * c + 1] * y + m[3 * c + 2] * z;
+        for (int c = 0; c < 3; c++) out[c] = m[3 * c] * x + (m[3 * c + 1] * y + (m[3 * c + 2] * z + bias[c]));
     }
 };
 

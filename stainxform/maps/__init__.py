@@ -10,6 +10,7 @@ from stainxform.maps.pointwise import (
     PointwiseNetMap,
     StainMatrixMap,
 )
+from stainxform.maps.transport import TransportMap
 
 __all__ = [
     "BakeError",
@@ -23,6 +24,7 @@ __all__ = [
     "PointwiseNetMap",
     "StainMatrixMap",
     "TileMap",
+    "TransportMap",
     "bake",
     "bake_center",
     "bake_error",
