@@ -7,7 +7,6 @@ runs where this module has been imported.
 from __future__ import annotations
 
 from functools import lru_cache
-
 from typing import Any
 
 import torch
