@@ -15,7 +15,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,11 @@ from stainxform.color import CIELab, ReversibleDensity
 from stainxform.evaluate import ciede2000, psnr, ssim
 from stainxform.image.tissue import tissue_planes
 from stainxform.io.atomic import atomic_write
-from stainxform.io.images import read_image
 from stainxform.maps import ChannelAffineMap, ImageMap, PolynomialFit
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import pages
+from scanner_pairs import Tile, tiles_of
 
 Image = np.ndarray
 Scores = dict[str, list[float]]
@@ -50,25 +49,19 @@ SPACES = {"od": "transport", "rgb": "transport, rgb"}
 WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 """Of StainLUT's color, against the aligned one."""
 
+FORMS = {
+    "StainLUT": "StainLUT, one map, not aligned",
+    "smooth": "smooth map fitted to that",
+    "aligned": "aligned (transport alone)",
+    **{f"mix {w}": f"aligned, then StainLUT; weight of its color {w}" for w in WEIGHTS},
+    **{f"smooth mix {w}": f"smooth map fitted to that, {w}" for w in WEIGHTS},
+    "unaligned": "mean of transport and the smooth map not aligned",
+    "Vahadane": "Vahadane",
+    "unaligned, Vahadane": "mean of transport, the smooth map not aligned, and Vahadane",
+    "smooth mix 0.5, Vahadane": "mean of the smooth map, 0.5, and Vahadane",
+}
+SHIFTS = ("a, b", "L", "L, a, b", "L, a, b, each with a scale")
 STUDIES = ["bounds", "offsets", *METHODS, "forms"]
-
-
-@dataclass(frozen=True)
-class Tile:
-    """The same tissue on both scanners."""
-
-    slide: str
-    frame: str
-    ours: Image
-    theirs: Image
-
-
-def tiles_of(folder: Path) -> list[Tile]:
-    """All pairs."""
-    return [
-        Tile(path.name[1:3], path.name[3], read_image(path), read_image(folder / "hamamatsu" / f"H{path.name[1:]}"))
-        for path in sorted((folder / "aperio").glob("*.png"))
-    ]
 
 
 def score(results: Iterable[Image], tiles: Iterable[Tile]) -> list[float]:
@@ -87,6 +80,12 @@ def fitted(before: Iterable[Image], after: Iterable[Image]) -> ImageMap:
     pairs = [(planes(one), planes(other)) for one, other in zip(before, after, strict=True)]
     chosen = [(one[:, tissue], other[:, tissue]) for one, other in pairs for tissue in [tissue_planes(one)]]
     return PolynomialFit.merge(PolynomialFit.of(one, other) for one, other in chosen).map()
+
+
+def slope(before: Image, after: Image) -> Image:
+    """Of the lines that fit best, channel by channel."""
+    one, other = (values - values.mean(axis=1, keepdims=True) for values in (before, after))
+    return (one * other).sum(axis=1) / np.square(one).sum(axis=1)
 
 
 def mean_of(*parts: tuple[float, Sequence[Image]]) -> list[Image]:
@@ -177,22 +176,26 @@ class Fold:
         return {name: score(images, self.test) for name, images in found.items()}
 
     def offsets(self) -> Scores:
-        """The best that one shift in CIELAB can do, and a scale besides: what ColorNormNet's kind of map could."""
+        """What one shift in CIELAB can do, which is what ColorNormNet applies, and one with a scale of each channel."""
+        found = {}
+        for name, (before, after) in self._tissue_in_lab().items():
+            scale = slope(before, after) if name != "no pairs" else after.std(axis=1) / before.std(axis=1)
+            means = before.mean(axis=1), after.mean(axis=1)
+            for label, used, factors in zip(SHIFTS, ([0, 1, 1], [1, 0, 0], [1, 1, 1], [1, 1, 1]), (1, 1, 1, scale)):
+                shifted = ChannelAffineMap(CIELab(), np.ones(3) * factors, (means[1] - factors * means[0]) * used)
+                found[f"{name}: {label}"] = score(map(shifted, self.own), self.test)
+        return found
+
+    def _tissue_in_lab(self) -> dict[str, tuple[Image, Image]]:
+        """Tissue of both scanners, ``(3, K)``: pixel by pixel, or all there is."""
         found = {}
         for name, tiles in (("own pairs", self.test), (OTHERS, self.rest)):
             pairs = [(planes(tile.theirs), planes(tile.ours)) for tile in tiles]
             kept = [(one[:, tissue], other[:, tissue]) for one, other in pairs for tissue in [tissue_planes(one)]]
-            before, after = (CIELab().from_rgb(np.concatenate(side, axis=1)) for side in zip(*kept))
-            shift = (after - before).mean(axis=1)
-            lines = np.array([np.polyfit(x, y, 1) for x, y in zip(before, after)])
-            for label, scale, offset in (
-                ("a, b", np.ones(3), shift * [0, 1, 1]),
-                ("L", np.ones(3), shift * [1, 0, 0]),
-                ("L, a, b", np.ones(3), shift),
-                ("L, a, b, each with a scale", lines[:, 0], lines[:, 1]),
-            ):
-                shifted = ChannelAffineMap(CIELab(), scale, offset)
-                found[f"{name}: {label}"] = score(map(shifted, self.own), self.test)
+            found[name] = tuple(CIELab().from_rgb(np.concatenate(side, axis=1)) for side in zip(*kept))
+        sides = [[planes(image) for image in images] for images in (self.theirs, self.ours)]
+        tissue = (np.concatenate([one[:, tissue_planes(one)] for one in side], axis=1) for side in sides)
+        found["no pairs"] = tuple(CIELab().from_rgb(side) for side in tissue)
         return found
 
 
@@ -229,13 +232,18 @@ def tables(found: Found) -> list[str]:
         lines.append(f"| `{name}` | {' | '.join(found.cell(scores[unit]) for unit in UNITS)} |")
     lines.append(f"| cubic map fitted to pairs of other slides | | | {found.cell(bounds[OTHERS])} | | |")
     lines.append(f"| oracle: fitted to the slide's own pairs | | | | | {found.cell(bounds['own pairs'])} |")
-    lines += ["", "### Forms of StainLUT", "", "| form | |", "|---|---|"]
-    lines += [f"| {name} | {found.cell(value)} |" for name, value in found("forms").items()]
+    lines += ["", "### Forms of StainLUT", ""]
+    lines += ["| form | aligned in optical density | aligned in RGB |", "|---|---|---|"]
+    forms = found("forms")
+    for name, label in FORMS.items():
+        cells = [found.cell(forms[key]) for key in (name, f"od: {name}", f"rgb: {name}") if key in forms]
+        lines.append(f"| {label} | {' | '.join(cells)} |{' |' * (2 - len(cells))}")
     lines += ["", "### What a shift in CIELAB can do", ""]
-    lines += ["| shift of | fitted to the slide's own pairs | to pairs of other slides |", "|---|---|---|"]
+    lines += ["| shift of | from the slide's own pairs | from pairs of other slides | from their means, unpaired |"]
+    lines += ["|---|---|---|---|"]
     offsets = found("offsets")
-    for label in ("a, b", "L", "L, a, b", "L, a, b, each with a scale"):
-        cells = (found.cell(offsets[f"{pairs}: {label}"]) for pairs in ("own pairs", OTHERS))
+    for label in SHIFTS:
+        cells = (found.cell(offsets[f"{source}: {label}"]) for source in ("own pairs", OTHERS, "no pairs"))
         lines.append(f"| {label} | {' | '.join(cells)} |")
     return lines
 
