@@ -14,7 +14,7 @@ from stainxform.normalizers.calibration.normalizer import CENTER, Calibration
 __all__ = ["FAR_CENTER", "FAR_GROUP", "MIN_TILES", "NOTHING", "problems", "stain_angle"]
 
 MIN_TILES = 10
-"""Fewer tiles hardly tell a stain from what they happen to show."""
+"""Fewer tiles hardly tell a stain from what they happen to show: see *What a calibration needs* in the results."""
 
 FAR_CENTER, FAR_GROUP = 20.0, 25.0
 """Degrees between mean optical densities beyond which tissue is hardly of the same stains. Of seven sets of H&E tiles no
