@@ -23,7 +23,7 @@ from stainxform.io.modelfile import read_model, write_model
 from stainxform.maps import Lut3DMap, bake
 from stainxform.normalizers.calibration import Calibration, calibrate
 from stainxform.normalizers.calibration.checks import stain_angle
-from stainxform.normalizers.calibration.groups import group_names
+from stainxform.normalizers.calibration.groups import group_name, group_names
 from stainxform.normalizers.calibration.weight import separation
 from stainxform.normalizers.transport import SPACES
 from stainxform.samples import pair
@@ -318,7 +318,52 @@ def test_each_file_can_be_a_group(transport, folder):
 
 def test_folders_of_one_name_in_different_places_are_not_mixed_up(tmp_path):
     paths = [tmp_path / f"{patient}/tiles/{k}.png" for patient in "ab" for k in range(2)]
-    assert group_names(paths, "folder") == ["a/tiles", "a/tiles", "b/tiles", "b/tiles"]
+    with pytest.raises(ParameterError, match="would be one group, 'tiles'"):
+        group_names(paths, "folder")
+    assert group_names(paths, "{group}/tiles/*.png") == ["a", "a", "b", "b"]
+    with pytest.raises(ParameterError, match="would be one group, '0'"):
+        group_names(paths, "file")
+
+
+def test_a_folder_has_one_name_whatever_is_given_with_it(tmp_path):
+    paths = [tmp_path / f"{patient}/{patient}_slide/{k}.png" for patient in "ab" for k in range(2)]
+    assert group_names(paths, "folder") == [*group_names(paths[:2], "folder"), *group_names(paths[2:], "folder")]
+
+
+def test_a_pattern_takes_as_long_a_name_as_can_be():
+    assert group_names(["x/slide_03_00.png", "x/slide_05_1.png"], "{group}_*.png") == ["slide_03", "slide_05"]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [(1, "1"), (1.0, "1"), ("1", "1"), (1.5, "1.5"), (np.int64(1), "1"), (np.array([1]), "1"), (None, None),
+     (float("nan"), None), (np.float32("nan"), None)],
+)  # fmt: skip
+def test_a_name_is_a_text_a_number_or_missing(given, name):
+    assert group_name(given) == name
+
+
+@pytest.mark.parametrize("given", [["a", "b"], ["a"], np.array(["a", "b"]), b"a", "", "a\0b", {"a": 1}])
+def test_what_is_no_name_is_refused(transport, given):
+    bridge = bridge_of(transport, groups=NAMES)
+    with pytest.raises(ParameterError, match="a group"):
+        bridge(THEIRS, group=given)
+    with pytest.raises(ParameterError, match="a group"):
+        bridge_of(transport, groups=lambda tile: given)
+
+
+def test_tensors_and_arrays_name_groups(transport):
+    torch = pytest.importorskip("torch")
+    bridge = bridge_of(transport, groups=np.array([1, 1, 2, 2, 3, 3]), center_weight=0)
+    np.testing.assert_array_equal(bridge(THEIRS, group=torch.tensor(2)), bridge(THEIRS, group="2"))
+    assert bridge_of(transport, groups=iter(NAMES)).groups == ("a", "b", "c")
+
+
+def test_a_function_that_fails_is_named_with_what_it_failed_on(transport, folder):
+    with pytest.raises(ParameterError, match=r"failed on .*a_0\.png: IndexError"):
+        bridge_of(transport, folder, groups=lambda path: path.parents[99].name)
+    with pytest.raises(ParameterError, match="failed on item 0"):
+        bridge_of(transport, groups=lambda tile: tile["slide"])
 
 
 def test_numbers_are_names(transport):
@@ -352,6 +397,7 @@ def test_for_group_is_a_calibration_of_its_own(transport, tmp_path):
         ("folders", "groups must be"),
         (5, "groups must be"),
         (["a"], "names 1 tiles"),
+        ("{group}{group}", "groups must be"),
         ({}, "need files"),
         ("folder", "need files"),
         ([""] * 6, "must have a name"),
@@ -374,7 +420,7 @@ def test_a_file_that_does_not_match_is_named(transport, folder):
 
 def test_a_blank_group_gets_the_map_of_the_center_and_a_warning(transport):
     tiles = [*THEIRS[:4], blank_image(), blank_image()]
-    with pytest.warns(StainXformWarning, match="1 groups have no tile"):
+    with pytest.warns(StainXformWarning, match=r"no tile of 1 group \(c\) has enough"):
         bridge = bridge_of(transport, tiles, groups=NAMES)
     assert bridge.groups == ("a", "b")
     np.testing.assert_array_equal(bridge(THEIRS, group="c"), bridge(THEIRS))
@@ -385,12 +431,15 @@ def test_blank_tiles_alone_are_refused(normalizer):
         bridge_of(normalizer, [blank_image(), blank_image()])
 
 
-def test_one_color_explodes_nowhere(pointwise):
+def test_one_color_explodes_nowhere_and_is_said(pointwise):
     flat = np.full((2, 64, 64, 3), (180, 110, 160), np.uint8)
-    try:
-        bridge = bridge_of(pointwise, flat)
-    except NotEnoughTissueError:
-        return
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            bridge = bridge_of(pointwise, flat)
+        except NotEnoughTissueError:
+            return
+    assert any("of one color" in str(warning.message) for warning in said)
     assert np.isfinite(bridge.closed_map_of(None).evaluate(colors())).all()
 
 
@@ -430,14 +479,44 @@ def test_two_targets_do_not_merge(transport):
 
 
 def test_settings_stay_as_they_are_when_it_grows(transport):
-    with pytest.raises(ParameterError, match="strength of a calibration stays"):
-        bridge_of(transport).add(THEIRS, strength=0.5)
+    for name, value in (("strength", 0.5), ("center", "theirs"), ("keep_groups", True)):
+        with pytest.raises(ParameterError, match=f"{name} of a calibration stays"):
+            bridge_of(transport).add(THEIRS, **{name: value})
 
 
 def test_it_says_what_it_is(transport):
     assert repr(bridge_of(transport, groups=NAMES)).startswith(
         "Calibration(of 'transport', 6 tiles, 3 groups, center_w"
     )
+
+
+def test_the_same_tiles_do_not_count_twice(transport):
+    bridge = bridge_of(transport, groups=NAMES)
+    with pytest.raises(ParameterError, match=r"the same tiles of '[abc]'"):
+        bridge.merge(bridge)
+    with pytest.raises(ParameterError, match="the same tiles; they"):
+        bridge_of(transport).merge(bridge_of(transport))
+
+
+def test_one_group_does_not_grow(transport):
+    with pytest.raises(ParameterError, match="not one group of it"):
+        bridge_of(transport, groups=NAMES).for_group("a").add(THEIRS)
+
+
+def test_a_file_of_many_groups_is_read_in_no_time(transport, tmp_path):
+    tile = THEIRS[0][:16, :16]
+    bridge = bridge_of(transport, np.broadcast_to(tile, (2000, *tile.shape)), groups=range(2000), keep_groups=True)
+    bridge.save(tmp_path / "many.safetensors")
+    loaded = sx.load(tmp_path / "many.safetensors")
+    assert len(loaded.groups) == 2000
+    same_map(loaded.closed_map_of(1999), bridge.closed_map_of(1999))
+
+
+def test_a_folder_that_is_not_there_is_said(transport, tmp_path):
+    with pytest.raises(ParameterError, match="there is no folder"):
+        transport.save(tmp_path / "nowhere" / "x.safetensors")
+    with pytest.raises(ParameterError, match="is a folder"):
+        transport.save(tmp_path)
 
 
 def test_a_calibration_is_not_calibrated_or_fitted(transport):

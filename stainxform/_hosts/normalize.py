@@ -6,13 +6,10 @@ import warnings
 from collections.abc import Hashable, Mapping
 from typing import Any, TypeVar, cast
 
-import numpy as np
-
-from stainxform._optional import is_tensor
 from stainxform.errors import ParameterError, StainXformWarning
-from stainxform.image.layout import as_numpy
 from stainxform.normalizers.base import Normalizer
 from stainxform.normalizers.calibration import Calibration
+from stainxform.normalizers.calibration.groups import group_name
 from stainxform.normalizers.registry import Method
 
 __all__ = ["check_group_key", "class_doc", "class_name", "for_method", "group_at", "in_group"]
@@ -92,12 +89,7 @@ def in_group(normalizer: Normalizer, group: Any) -> dict[str, Any]:
     if group is None:
         return {}
     _of_calibration(normalizer, f"group={group!r}")
-    if isinstance(group, np.ndarray | np.generic) or is_tensor(group):
-        held = as_numpy(group)
-        group = held.item() if held.size == 1 else None
-    if group is None or not isinstance(group, Hashable):
-        raise ParameterError("a group is one name or number for each image, got several, or something else")
-    return {"group": group}
+    return {"group": group_name(group)}
 
 
 def _of_calibration(normalizer: Normalizer, given: str) -> Calibration:

@@ -80,7 +80,12 @@ def pack(state: ModelState) -> bytes:
 
 
 def write_model(path: str | Path, state: ModelState) -> None:
-    """Save ``state``, atomically."""
+    """Save ``state``, atomically; ParameterError for a folder that is not there, or a path that is one."""
+    path = Path(path)
+    if path.is_dir():
+        raise ParameterError(f"{path} is a folder; give the name of a file")
+    if not path.parent.is_dir():
+        raise ParameterError(f"{path} cannot be written: there is no folder {path.parent}")
     atomic_write(path, pack(state))
 
 

@@ -83,7 +83,8 @@ def calibrate(
     lost = {name for name in names if name is not None} - set(calibration.parts)
     if lost:
         warnings.warn(
-            f"{len(lost)} groups have no tile with enough tissue: they get the center's map",
+            f"no tile of {len(lost)} group{'s' * (len(lost) > 1)} ({', '.join(sorted(lost)[:3])}{', ...' * (len(lost) > 3)}) "
+            "has enough tissue: the center's map serves",
             StainXformWarning,
             stacklevel=3,
         )

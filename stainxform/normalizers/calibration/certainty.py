@@ -39,8 +39,8 @@ def difference(first: ColorMap, second: ColorMap, colors: np.ndarray) -> float:
 
 def uncertainty(calibration: Calibration, units: Sequence[Part], resamples: int, seed: int) -> float:
     """Mean difference between the center's map and those of units drawn with replacement."""
-    if resamples < 1:
-        raise ParameterError(f"resamples must be at least 1, got {resamples}")
+    if type(resamples) is not int or resamples < 1:
+        raise ParameterError(f"resamples must be an integer of at least 1, got {resamples!r}")
     if len(units) < 2:
         raise ParameterError(
             "a bootstrap needs two groups or more; calibrate with groups=, and keep_groups=True if it is loaded from a file"

@@ -11,7 +11,7 @@ from stainxform.maps import IdentityMap
 from stainxform.normalizers.calibration.certainty import difference, tissue_colors
 from stainxform.normalizers.calibration.normalizer import CENTER, Calibration
 
-__all__ = ["FAR_CENTER", "FAR_GROUP", "MIN_TILES", "NOTHING", "problems", "stain_angle"]
+__all__ = ["FAR_CENTER", "FAR_GROUP", "MIN_TILES", "NOTHING", "ONE_COLOR", "problems", "stain_angle"]
 
 MIN_TILES = 10
 """Fewer tiles hardly tell a stain from what they happen to show: see *What a calibration needs* in the results."""
@@ -20,6 +20,9 @@ FAR_CENTER, FAR_GROUP = 20.0, 25.0
 """Degrees between mean optical densities beyond which tissue is hardly of the same stains. Of seven sets of H&E tiles no
 two lie more than 16 degrees apart, and none of their slides more than 23 from another set; blue iron stain lies 34 to 48
 from them, green ink 33 to 48. Brown immunostaining over hematoxylin cannot be told in this way: 4 to 19."""
+
+ONE_COLOR = 1e-3
+"""Variance of optical density, over the channels, below which there is nothing to tell stains by: tissue has .05 to .35."""
 
 NOTHING = 1.0
 """Mean CIEDE2000 below which a map changes nothing that could be seen."""
@@ -44,7 +47,12 @@ def problems(calibration: Calibration) -> Iterator[str]:
             "from several slides"
         )
     elif len(named := [name for name in calibration.parts if name != CENTER]) in (1, 2):
-        yield f"{len(named)} groups are few: the map may be theirs rather than the center's; take more slides"
+        yield (
+            f"{'1 group is' if len(named) == 1 else '2 groups are'} few: the map may be theirs rather than the center's; "
+            "take more slides"
+        )
+    if np.trace(center.tissue.pixels.covariance) < ONE_COLOR:
+        yield "the tissue is of one color, and its map stretches what little differs; is this tissue?"
     if target is not None:
         angle = stain_angle(center.tissue, target)
         if angle > FAR_CENTER:

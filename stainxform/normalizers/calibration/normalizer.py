@@ -19,6 +19,7 @@ from stainxform.io.modelfile import ModelState
 from stainxform.maps import ChainMap, ColorMap, IdentityMap, bake, blend
 from stainxform.normalizers.base import Normalizer
 from stainxform.normalizers.calibration.certainty import uncertainty
+from stainxform.normalizers.calibration.groups import group_name
 from stainxform.normalizers.calibration.parts import Part
 from stainxform.normalizers.calibration.settings import CalibrationSettings
 from stainxform.normalizers.calibration.stored import is_storable, pack_map, unpack_map
@@ -138,12 +139,17 @@ class Calibration(Normalizer):
         group : hashable or None
             Its name; numbers stand for their text. None, and a group that is not known or has too little tissue: the
             center's.
+
+        Raises
+        ------
+        ParameterError
+            Several names, or something that is no name.
         """
         return _applied(self.closed_map_of(group))
 
     def closed_map_of(self, group: Hashable | None) -> ColorMap:
         """The map of a group in closed form, of which :meth:`map_of` may be a 3D table."""
-        name = CENTER if group is None else str(group)
+        name = group_name(group) or CENTER
         if name not in self.maps and name not in self.parts:
             name = CENTER
         if name in self.maps:
@@ -273,7 +279,7 @@ class Calibration(Normalizer):
             What it was made from is not kept: see ``keep_colors``; a calibrated network is made of all tiles at once. A
             setting of the calibration itself, which stays as it is.
         """
-        if fixed := sorted({*self.settings.names()} & options.keys()):
+        if fixed := sorted({*self.settings.names(), "center", "license"} & options.keys()):
             raise ParameterError(
                 f"{fixed[0]} of a calibration stays as it is when it grows; calibrate anew to change it"
             )
@@ -286,7 +292,7 @@ class Calibration(Normalizer):
         Raises
         ------
         ParameterError
-            They are of two targets, or what one was made from is not kept.
+            They are of two targets, hold the same tiles of a group, or what one was made from is not kept.
         """
         if not isinstance(other, Calibration):
             raise ParameterError(f"a calibration merges with another one, got {type(other).__name__}")
@@ -294,6 +300,11 @@ class Calibration(Normalizer):
             raise ParameterError("the two calibrations are of different targets; calibrate the same model file twice")
         for one in (self, other):
             one._check_growable()
+        for name in self.parts.keys() & other.parts.keys():
+            if self.parts[name].tissue.numbers() == other.parts[name].tissue.numbers():
+                raise ParameterError(
+                    f"both calibrations hold the same tiles{f' of {name!r}' * bool(name)}; they would count twice"
+                )
         names = sorted({*self.parts, *other.parts})
         both = {name: [one.parts[name] for one in (self, other) if name in one.parts] for name in names}
         info = replace(self.info, tiles=self.info.tiles + other.info.tiles)
@@ -322,8 +333,8 @@ class Calibration(Normalizer):
 
     def _cannot_be_made_again(self) -> NoReturn:
         raise ParameterError(
-            f"the calibration holds its map, but not the colors that {self.model_method} made it from, so it cannot "
-            "grow; calibrate with keep_colors=True, or again with all tiles"
+            f"the calibration holds its map, but not what {self.model_method} made it from, so it cannot grow; calibrate "
+            "again with all tiles (with keep_colors=True, where colors are counted), and grow that, not one group of it"
         )
 
     def uncertainty(self, resamples: int = 20, seed: int = 0) -> float:
@@ -393,7 +404,7 @@ class Calibration(Normalizer):
     def from_arrays(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
         """See :meth:`Normalizer.from_arrays`."""
         own = {name.removeprefix("target/"): array for name, array in arrays.items() if name.startswith("target/")}
-        colorizer = parameters["colorizer"]
+        colorizer, of_part = parameters["colorizer"], _by_part(arrays)
         try:
             settings = CalibrationSettings(**parameters["settings"])
         except StainXformError as error:
@@ -402,7 +413,7 @@ class Calibration(Normalizer):
             target_state=ModelState(arrays=own, **{name: parameters["target"][name] for name in _ABOUT}),
             settings=settings,
             parts={
-                name: Part.unpack(packed, f"parts/{number}", arrays)
+                name: Part.unpack(packed, of_part.get(str(number), {}))
                 for number, (name, packed) in enumerate(sorted(parameters["parts"].items()))
             },
             maps={name: unpack_map(packed, arrays) for name, packed in parameters["maps"].items()},
@@ -442,6 +453,17 @@ def _applied(closed: ColorMap) -> ColorMap:
     if closed not in _TABLES:
         _TABLES[closed] = bake(closed, NODES)
     return _TABLES[closed]
+
+
+def _by_part(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """The arrays of each part, by its number and their own names."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in arrays.items():
+        room, _, rest = name.partition("/")
+        if room == "parts":
+            number, _, own = rest.partition("/")
+            found.setdefault(number, {})[own] = array
+    return found
 
 
 def _storable(closed: ColorMap) -> ColorMap:

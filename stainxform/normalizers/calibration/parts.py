@@ -54,13 +54,12 @@ class Part:
         return packed
 
     @classmethod
-    def unpack(cls, packed: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray]) -> Part:
-        """Rebuild from :meth:`pack`; KeyError, TypeError or ValueError for anything else: it comes from a file."""
+    def unpack(cls, packed: dict[str, Any], arrays: dict[str, np.ndarray]) -> Part:
+        """Rebuild from :meth:`pack`, its arrays by their own names; KeyError, TypeError or ValueError for anything else: it comes from a file."""
         tissue, name = TissueColor.from_numbers(packed["tissue"]), packed.get("summary")
         if name is None:
             return cls(tissue)
-        own = {key.removeprefix(f"{prefix}/"): array for key, array in arrays.items() if key.startswith(f"{prefix}/")}
-        return cls(tissue, _kind(name).from_arrays(own))
+        return cls(tissue, _kind(name).from_arrays(arrays))
 
 
 def _kind(name: str) -> Any:
