@@ -129,6 +129,24 @@ class ColorHistogram:
             _from_morton(codes), np.bincount(inverse, weights=counts, minlength=codes.size).astype(np.int64)
         )
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Colors and counts, for a model file."""
+        colors = {"colors": self.colors} if self.levels is None else {"levels": self.levels}
+        return {**colors, "counts": self.counts}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> ColorHistogram:
+        """Rebuild from :meth:`arrays`; KeyError or ValueError for anything else: they come from a file."""
+        counts, levels = arrays["counts"], arrays.get("levels")
+        colors = arrays["colors"] if levels is None else levels
+        if counts.dtype != np.int64 or colors.shape != (3, *counts.shape) or not (counts > 0).all():
+            raise ValueError("counted colors are (3, K) with K positive counts")
+        if levels is None and colors.dtype == np.float64:
+            return cls(np.clip(colors, 0, 1), counts)
+        if colors.dtype != np.uint8:
+            raise ValueError(f"counted colors are uint8 levels or float64, got {colors.dtype}")
+        return cls._of_levels(colors, counts)
+
     def where(self, mask: np.ndarray) -> ColorHistogram:
         """The colors for which ``mask`` (K,) holds."""
         (chosen,) = np.nonzero(mask)

@@ -14,6 +14,7 @@ from stainxform.image.layout import Image, ValueRange, as_numpy, check_image, re
 
 __all__ = [
     "BLACK_OD",
+    "GLASS_OD",
     "MIN_TISSUE",
     "MIN_TISSUE_PIXELS",
     "TISSUE_OD",
@@ -21,12 +22,16 @@ __all__ = [
     "tissue_fraction",
     "tissue_mask",
     "tissue_planes",
+    "tissue_weight",
     "too_little",
 ]
 
 TISSUE_OD = 0.15
 """A tissue pixel absorbs at least this much (natural-log optical density) in its most absorbing channel: Macenko's
 beta, but asked of one channel, so that pale eosin counts."""
+
+GLASS_OD = 0.05
+"""Up to this optical density, natural log, a color is glass: maps that keep glass do not move it."""
 
 BLACK_OD = 2.3
 """A pixel that absorbs more than this (a tenth of the light) in every channel is a fold, ink or padding."""
@@ -45,6 +50,14 @@ def tissue_planes(planes: Planes) -> Planes:
     lowest = xp.minimum(xp.minimum(planes[0], planes[1]), planes[2])
     highest = xp.maximum(xp.maximum(planes[0], planes[1]), planes[2])
     return (lowest <= lightest) & (highest >= darkest)
+
+
+def tissue_weight(planes: Planes) -> Planes:
+    """0 for glass, 1 for tissue, linear in the largest optical density of a color in between: ``(...)``."""
+    xp = namespace(planes)
+    darkest = xp.minimum(xp.minimum(planes[0], planes[1]), planes[2])
+    density = -xp.log(xp.clip(darkest, 1 / 255, None))
+    return xp.clip((density - GLASS_OD) / (TISSUE_OD - GLASS_OD), 0, 1)
 
 
 def tissue_mask(image: Image, *, value_range: ValueRange | None = None, channel_axis: int | None = None) -> np.ndarray:

@@ -98,6 +98,12 @@ class Tiles(Sequence[np.ndarray]):
         )
         return chosen
 
+    @property
+    def sources(self) -> list[Any]:
+        """Where each tile is from: its path, the path of its slide, or, of a Dataset, the item."""
+        paths = getattr(self._items, "paths", None)
+        return list(self._items) if paths is None else list(paths)
+
     def __len__(self) -> int:
         """Number of tiles."""
         return len(self._items)

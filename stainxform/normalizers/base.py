@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -17,14 +17,32 @@ from stainxform.image.blank import OnBlank, check_on_blank, each_unless_blank
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.layout import Image, ImageSpec, ValueRange, check_image
 from stainxform.image.tissue import MIN_TISSUE, is_blank, tissue_fraction
+from stainxform.image.tissue_color import TissueColor
 from stainxform.io.modelfile import ModelState, read_model, write_model
 from stainxform.io.settings import Settings as BaseSettings
 from stainxform.io.settings import init_fields, make_plain, plain
 from stainxform.io.sources import histograms_of
 from stainxform.maps import ColorMap, ImageMap
 from stainxform.maps.base import checked_map
+from stainxform.maps.combine import blend
 
-__all__ = ["CenterInfo", "Normalizer", "PointwiseNormalizer", "array_of", "fitted"]
+if TYPE_CHECKING:
+    from stainxform.normalizers.calibration import Calibration
+
+__all__ = ["CenterInfo", "Normalizer", "PointwiseNormalizer", "Summary", "array_of", "fitted"]
+
+
+class Summary(Protocol):
+    """What a calibration keeps of tiles."""
+
+    @classmethod
+    def merge(cls, parts: Iterable[Any]) -> Any:
+        """That of all tiles together."""
+        ...
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Its numbers, for a model file; ``from_arrays`` is the way back."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,8 @@ class CenterInfo:
     tiles: int = 0
     license: str = ""
     library_version: str = __version__
+    tissue: TissueColor | None = None
+    """Color of its tissue, 21 numbers; None in models fitted before 0.2, or not by ``fit_center``."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,6 +74,9 @@ class Normalizer(ABC):
 
     method: ClassVar[str]
     """Name under which the method is registered."""
+
+    calibrated_by_alignment: ClassVar[bool] = False
+    """Whether a calibration moves another center's tissue to our center's before a network sees it."""
 
     Settings: ClassVar[type[BaseSettings]] = BaseSettings
     """The settings of :meth:`fit`: a dataclass that checks itself."""
@@ -122,6 +145,11 @@ class Normalizer(ABC):
         return cls(**values, **parameters)
 
     @property
+    def model_method(self) -> str:
+        """The method that a host's transform asks for: of a calibration, that of its target."""
+        return self.method
+
+    @property
     def fixed_map(self) -> ColorMap | None:
         """The one color map that every image gets; None where it depends on the image."""
         return None
@@ -132,6 +160,52 @@ class Normalizer(ABC):
         None, the default: inside a model, the whole method becomes one opaque operator.
         """
         return None
+
+    def summary(self, tile: np.ndarray, histogram: ColorHistogram) -> Summary:
+        """What a calibration keeps of one tile of another center.
+
+        Parameters
+        ----------
+        tile : ndarray
+            uint8 ``(H, W, 3)``.
+        histogram : ColorHistogram
+            Its counted colors.
+
+        Returns
+        -------
+        Summary
+            Numbers that merge exactly, and from which :meth:`map_from` makes the map of all tiles together.
+
+        Raises
+        ------
+        ParameterError
+            The method's maps look at more than a pixel's own color.
+        """
+        raise ParameterError(f"{self.method} has no statistics that tiles could be summed up in")
+
+    def map_from(self, summary: Any) -> ColorMap:
+        """The map for all tiles that a merged :meth:`summary` is of; NotEnoughTissueError if it cannot be estimated."""
+        raise ParameterError(f"{self.method} has no statistics that tiles could be summed up in")
+
+    def map_between(self, center: Any, group: Any, weight: float, center_map: ColorMap) -> ColorMap:
+        """The map for a group of tiles that is believed in part.
+
+        Parameters
+        ----------
+        center, group : Summary
+            Of all tiles of the center, and of those of the group.
+        weight : float
+            0: the group's own map, 1: the center's; in between their mean in optical density, unless a method knows
+            better.
+        center_map : ColorMap
+            The map of the center, which is known already.
+
+        Raises
+        ------
+        NotEnoughTissueError
+            The group's map cannot be estimated.
+        """
+        return center_map if weight == 1 else blend(self.map_from(group), center_map, weight)
 
     # ---- what users call ---------------------------------------------------------------------------------------------
 
@@ -199,6 +273,32 @@ class Normalizer(ABC):
             Too little tissue to estimate from.
         """
         raise ParameterError(f"{self.method} has no one map for several tiles; use map_for on one image")
+
+    def calibrate(self, images: Any = None, **options: Any) -> Calibration:
+        """Get to know another center once: a normalizer with a fixed map, for all its images.
+
+        Parameters
+        ----------
+        images : str, Path, array_like, Dataset or iterable of these, optional
+            Tiles of the other center, without labels; or ``slides=``.
+        **options
+            See :func:`stainxform.normalizers.calibration.calibrate`: slides, groups, center_weight, strength, and more.
+
+        Returns
+        -------
+        Calibration
+            A normalizer like any other, for images of the other center.
+
+        Raises
+        ------
+        ParameterError
+            An option that makes no sense; checked before anything is read.
+        NotEnoughTissueError
+            Every tile is blank.
+        """
+        from stainxform.normalizers.calibration import calibrate
+
+        return calibrate(self, images, **options)
 
     def __call__(
         self,
@@ -275,6 +375,8 @@ class Normalizer(ABC):
         info, arrays = self.info, self.arrays()
         self._check_fitted(arrays)
         parameters = self.parameters() | {"min_tissue": self.min_tissue}
+        if info.tissue is not None:
+            parameters["tissue"] = info.tissue.numbers()
         return ModelState(self.method, arrays, parameters, info.name, info.tiles, info.license, info.library_version)
 
     def _check_fitted(self, arrays: dict[str, np.ndarray]) -> None:
@@ -320,12 +422,17 @@ class Normalizer(ABC):
         """Rebuild a normalizer from a :class:`~stainxform.modelfile.ModelState`."""
         from stainxform.normalizers.registry import normalizer_class, registered
 
-        if state.method not in registered():
+        if state.method == "calibration":
+            from stainxform.normalizers.calibration import Calibration
+
+            kind: Any = Calibration
+        elif state.method in registered():
+            kind = normalizer_class(state.method)
+        else:
             raise ModelFileError(
                 f"{origin} uses the method {state.method!r}, which this stainxform does not know; "
                 "install, or import, the package that brings it"
             )
-        kind = normalizer_class(state.method)
         if not issubclass(kind, cls):
             raise ModelFileError(
                 f"{origin} holds a {state.method!r} model, expected {cls.method!r}; use stainxform.load"
@@ -335,10 +442,11 @@ class Normalizer(ABC):
             min_tissue = parameters.pop("min_tissue")
             if not 0 <= min_tissue <= 1:
                 raise ValueError(f"min_tissue is {min_tissue}, not a fraction from 0 to 1")
+            tissue = TissueColor.from_numbers(parameters.pop("tissue")) if "tissue" in parameters else None
             normalizer = kind.from_arrays(state.arrays, parameters)
         except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             raise ModelFileError(f"{origin} is no valid {state.method!r} model ({error}); fit it again") from error
-        info = CenterInfo(state.center, state.tiles, state.license, state.library_version)
+        info = CenterInfo(state.center, state.tiles, state.license, state.library_version, tissue)
         return normalizer.with_info(info, min_tissue)
 
 
@@ -367,9 +475,16 @@ class PointwiseNormalizer(Normalizer):
 
     def map_for_tiles(self, tiles: Any) -> ColorMap:
         """The map for the pooled colors of all tiles, see :meth:`Normalizer.map_for_tiles`."""
-        histogram = ColorHistogram.pool(histograms_of(tiles))
-        self._check_tissue(histogram)
-        return checked_map(self.color_map(histogram), self)
+        return self.map_from(ColorHistogram.pool(histograms_of(tiles)))
+
+    def summary(self, tile: np.ndarray, histogram: ColorHistogram) -> Summary:
+        """All colors of the tile, counted, unless a method can do with less."""
+        return histogram
+
+    def map_from(self, summary: Any) -> ColorMap:
+        """The map for the colors of all tiles."""
+        self._check_tissue(summary)
+        return checked_map(self.color_map(summary), self)
 
     def image_map(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ColorMap:
         """The map for the colors of the image."""

@@ -11,6 +11,7 @@ from typing import Any
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformError, StainXformWarning
 from stainxform.image.layout import ValueRange
 from stainxform.image.tissue import MIN_TISSUE, is_blank
+from stainxform.image.tissue_color import TissueColor
 from stainxform.io.sources import Tiles
 from stainxform.normalizers.base import CenterInfo, Normalizer
 from stainxform.normalizers.registry import normalizer_class
@@ -18,7 +19,7 @@ from stainxform.quality.measures import TileMeasures
 from stainxform.quality.screen import check_qc, screen
 from stainxform.slides.sampling import SlideTiles
 
-__all__ = ["fit_center"]
+__all__ = ["center_tiles", "check_about", "fit_center", "usable_tiles"]
 
 
 def fit_center(
@@ -83,27 +84,55 @@ def fit_center(
     MissingDependencyError
         The method needs an extra that is not installed.
     """
-    if (images is None) == (slides is None):
-        raise ParameterError("pass the center's tiles, or slides=, one of them")
-    if sampling and slides is None:
-        raise ParameterError("sampling= is how tiles are drawn from slides=, which is missing")
     kind = normalizer_class(method)
     settings = kind.make_settings(**parameters)
+    check_about(center, license, min_tissue, qc)
+    tiles = center_tiles(images, slides, sampling, image_key, value_range)
+    kept, tissue = usable_tiles(tiles, min_tissue, qc)
+    normalizer = kind.fit_tiles(tiles.subset(kept), settings)
+    if not isinstance(normalizer, kind):
+        raise StainXformError(f"the fit of {method!r} must give a {kind.__name__}, it gave {type(normalizer).__name__}")
+    return normalizer.with_info(CenterInfo(center, len(kept), license, tissue=TissueColor.merge(tissue)), min_tissue)
+
+
+def check_about(center: str, license: str, min_tissue: float, qc: str) -> None:
+    """ParameterError for what makes no sense of what is said about a center, before anything is read."""
     if not (isinstance(min_tissue, Real) and 0 <= min_tissue <= 1):
         raise ParameterError(f"min_tissue is a fraction from 0 to 1, got {min_tissue!r}")
     for name, text in (("center", center), ("license", license)):
         if not isinstance(text, str):
             raise ParameterError(f"{name} is a text for the model file, got {text!r}")
     check_qc(qc)
+
+
+def center_tiles(
+    images: Any, slides: Any, sampling: Mapping[str, Any] | None, image_key: str, value_range: ValueRange | None
+) -> Tiles:
+    """The tiles of a center, given as tiles or drawn from slides; ParameterError for both, or neither."""
+    if (images is None) == (slides is None):
+        raise ParameterError("pass the center's tiles, or slides=, one of them")
+    if sampling and slides is None:
+        raise ParameterError("sampling= is how tiles are drawn from slides=, which is missing")
     if slides is not None:
         images = _drawn(slides, dict(sampling or {}))
-    tiles = images if isinstance(images, Tiles) else Tiles(images, image_key=image_key, value_range=value_range)
-    kept, measures = [], []
+    return images if isinstance(images, Tiles) else Tiles(images, image_key=image_key, value_range=value_range)
+
+
+def usable_tiles(tiles: Tiles, min_tissue: float, qc: str) -> tuple[list[int], list[TissueColor]]:
+    """Tiles with tissue that quality control leaves, by index, and the color of their tissue.
+
+    Raises
+    ------
+    NotEnoughTissueError
+        Every tile is blank, or dropped.
+    """
+    kept, measures, tissue = [], [], []
     for index in range(len(tiles)):
         tile, histogram = tiles.counted(index)
         if is_blank(histogram, min_tissue):
             continue
         kept.append(index)
+        tissue.append(TissueColor.of(histogram))
         if qc != "off":
             measures.append(TileMeasures.of(tiles[index] if tile is None else tile, 0.0, histogram))
     if not kept:
@@ -115,14 +144,12 @@ def fit_center(
         warnings.warn(
             f"skipped {len(tiles) - len(kept)} of {len(tiles)} tiles: less than {min_tissue:.2%} tissue",
             StainXformWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    if qc != "off":
-        kept = [kept[index] for index in screen(measures, qc)]
-    normalizer = kind.fit_tiles(tiles.subset(kept), settings)
-    if not isinstance(normalizer, kind):
-        raise StainXformError(f"the fit of {method!r} must give a {kind.__name__}, it gave {type(normalizer).__name__}")
-    return normalizer.with_info(CenterInfo(center, len(kept), license), min_tissue)
+    if qc == "off":
+        return kept, tissue
+    chosen = screen(measures, qc)
+    return [kept[index] for index in chosen], [tissue[index] for index in chosen]
 
 
 def _drawn(slides: Any, sampling: dict[str, Any]) -> SlideTiles:

@@ -52,6 +52,8 @@ def resolve_model(model: str | Path | Normalizer, method: str | None = None) -> 
         normalizer, origin = model, "the normalizer"
     else:
         raise ParameterError(f"model must be a path or a fitted Normalizer, got {type(model).__name__}")
-    if method is not None and normalizer.method != method:
-        raise ParameterError(f"{origin} is a {normalizer.method!r} model, not {method!r}; StainNormalize takes any")
+    if method is not None and normalizer.model_method != method:
+        raise ParameterError(
+            f"{origin} is a {normalizer.model_method!r} model, not {method!r}; StainNormalize takes any"
+        )
     return normalizer

@@ -85,6 +85,10 @@ class Ramakrishnan(PointwiseNormalizer):
         """The map for one image, which the published code, too, takes as a single tile, however white it is."""
         return self._map_from(self.estimator.estimate_tiles([histogram], self.min_tissue))
 
+    def map_from(self, summary: Any) -> NonnegativeStainMap:
+        """The map for the pooled colors of all tiles, taken as one tile: medians of tiles would not merge exactly."""
+        return self.color_map(summary)
+
     def _map_from(self, source: SlideStains) -> NonnegativeStainMap:
         return NonnegativeStainMap(
             LeastSquares(source.stain_matrix, positive=True),

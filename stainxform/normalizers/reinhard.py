@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from stainxform.color import CIELab, ColorSpace, LAlphaBeta
 from stainxform.errors import NotEnoughTissueError, ParameterError
-from stainxform.image.histogram import ColorHistogram, weighted_moments
+from stainxform.image.histogram import ColorHistogram
+from stainxform.image.moments import Moments
 from stainxform.image.tissue import tissue_planes
 from stainxform.io.settings import Settings
-from stainxform.maps import ChannelAffineMap
+from stainxform.io.sources import histograms_of
+from stainxform.maps import ChannelAffineMap, ColorMap
 from stainxform.normalizers.base import PointwiseNormalizer, fitted
 
-__all__ = ["SPACES", "ChannelSettings", "ChannelStatistics", "Reinhard"]
+__all__ = ["SPACES", "ChannelSettings", "ChannelStatistics", "Reinhard", "mean_and_deviation"]
 
 SPACES: dict[str, ColorSpace] = {"cielab": CIELab(), "ruderman": LAlphaBeta()}
 
@@ -51,11 +54,20 @@ class ChannelSettings(Settings):
 
     def statistics(self, histogram: ColorHistogram) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each channel, float64 ``(3,)``; NotEnoughTissueError if there is no pixel."""
+        return mean_and_deviation(self.moments(histogram))
+
+    def moments(self, histogram: ColorHistogram) -> Moments:
+        """Moments of the counted colors, or of the tissue among them, in the space; of no pixel they are zero."""
         if self.tissue_only:
             histogram = histogram.where(tissue_planes(histogram.colors))
-        if not histogram.total:
-            raise NotEnoughTissueError("there is no pixel to take color statistics from")
-        return weighted_moments(histogram.values(SPACES[self.space]), histogram.counts)
+        return Moments.of(histogram.values(SPACES[self.space]), histogram.counts)
+
+
+def mean_and_deviation(moments: Moments) -> tuple[np.ndarray, np.ndarray]:
+    """Of each channel, float64 ``(3,)``; NotEnoughTissueError if there is no pixel."""
+    if not moments.count:
+        raise NotEnoughTissueError("there is no pixel to take color statistics from")
+    return moments.mean, np.sqrt(np.maximum(np.diag(moments.covariance), 0.0))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -96,6 +108,22 @@ class ChannelStatistics(PointwiseNormalizer):
         mean, std = settings.statistics(histogram)
         return cls(mean=mean, std=std, **settings.values())
 
+    def color_map(self, histogram: ColorHistogram) -> ChannelAffineMap:
+        """The map for an image with these colors."""
+        return self.map_from(self.settings.moments(histogram))
+
+    def map_for_tiles(self, tiles: Any) -> ColorMap:
+        """The one map for a slide or a center, from the merged moments of its tiles."""
+        return self.map_from(Moments.merge(map(self.settings.moments, histograms_of(tiles))))
+
+    def summary(self, tile: np.ndarray, histogram: ColorHistogram) -> Moments:
+        """Ten numbers: pixels, mean and covariance, of which the diagonal is used."""
+        return self.settings.moments(histogram)
+
+    @abstractmethod
+    def map_from(self, summary: Moments) -> ChannelAffineMap:
+        """The map for images with these moments."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reinhard(ChannelStatistics):
@@ -106,8 +134,8 @@ class Reinhard(ChannelStatistics):
 
     method: ClassVar[str] = "reinhard"
 
-    def color_map(self, histogram: ColorHistogram) -> ChannelAffineMap:
+    def map_from(self, summary: Moments) -> ChannelAffineMap:
         """v' = (v - mean_source) std_target / std_source + mean_target; a flat channel is shifted, not scaled."""
-        mean, std = self.settings.statistics(histogram)
+        mean, std = mean_and_deviation(summary)
         scale = np.where(std > _FLAT, self.std / np.maximum(std, _FLAT), 1.0)
         return ChannelAffineMap(SPACES[self.space], scale, self.mean - mean * scale)

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from stainxform.image.histogram import ColorHistogram
+from stainxform.image.moments import Moments
 from stainxform.maps import ChannelAffineMap
-from stainxform.normalizers.reinhard import SPACES, ChannelStatistics
+from stainxform.normalizers.reinhard import SPACES, ChannelStatistics, mean_and_deviation
 
 __all__ = ["MIN_STRETCH", "ReinhardModified"]
 
@@ -28,12 +28,12 @@ class ReinhardModified(ChannelStatistics):
 
     method: ClassVar[str] = "reinhard_modified"
 
-    def color_map(self, histogram: ColorHistogram) -> ChannelAffineMap:
+    def map_from(self, summary: Moments) -> ChannelAffineMap:
         """L' = mean_source + (L - mean_source)(1 + q), a' = a - mean_source + mean_target, b' likewise.
 
         q = (std_target - std_source) / std_target of the lightness, 0.05 where that is not positive.
         """
-        mean, std = self.settings.statistics(histogram)
+        mean, std = mean_and_deviation(summary)
         more = self.std[0] > std[0]
         stretch = (self.std[0] - std[0]) / self.std[0] if more else MIN_STRETCH
         scale = np.array([1 + stretch, 1.0, 1.0])

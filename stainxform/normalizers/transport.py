@@ -10,12 +10,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stainxform.color import CIELab, ColorSpace, Planes, ReversibleDensity, mix, namespace, stack
+from stainxform.color import CIELab, ColorSpace, Planes, ReversibleDensity, mix, stack
 from stainxform.errors import NotEnoughTissueError
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.moments import Moments
-from stainxform.image.tissue import MIN_TISSUE_PIXELS, TISSUE_OD, tissue_planes
+from stainxform.image.tissue import MIN_TISSUE_PIXELS, tissue_planes, tissue_weight
 from stainxform.io.settings import Settings
+from stainxform.io.sources import histograms_of
 from stainxform.maps import ColorMap
 from stainxform.normalizers.base import PointwiseNormalizer, fitted
 
@@ -40,9 +41,6 @@ SPACES: dict[str, ColorSpace] = {"od": ReversibleDensity(io=256, offset=1), "rgb
 
 SHRINKAGE = 0.01
 """Part of the target's covariance that is added to both: an image of one color is stretched tenfold at most."""
-
-GLASS_OD = 0.05
-"""Up to this optical density, natural log, a color is glass and stays; from TISSUE_OD on it is tissue and is moved."""
 
 
 def monge_map(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -122,14 +120,6 @@ class TransportMap(ColorMap):
         return self.space.to_rgb(values + tissue_weight(planes) * (moved - values))
 
 
-def tissue_weight(planes: Planes) -> Planes:
-    """0 for glass, 1 for tissue, linear in the largest optical density of a color in between: ``(...)``."""
-    xp = namespace(planes)
-    darkest = xp.minimum(xp.minimum(planes[0], planes[1]), planes[2])
-    density = -xp.log(xp.clip(darkest, 1 / 255, None))
-    return xp.clip((density - GLASS_OD) / (TISSUE_OD - GLASS_OD), 0, 1)
-
-
 @dataclass(frozen=True, kw_only=True)
 class TransportSettings(Settings):
     """How tissue color is described.
@@ -198,33 +188,43 @@ class Transport(PointwiseNormalizer):
         """The map for an image with these colors."""
         return self.map_from(self.settings.moments(histogram))
 
-    def map_for_tiles(self, tiles: Any) -> TransportMap:
-        """The one map for a slide or a center, from the merged moments of its tiles' tissue.
-
-        Parameters
-        ----------
-        tiles : object
-            Anything that :meth:`fit` takes.
-
-        Returns
-        -------
-        TransportMap
-            The same for every tile.
-        """
-        from stainxform.io.sources import histograms_of
-
+    def map_for_tiles(self, tiles: Any) -> ColorMap:
+        """The one map for a slide or a center, from the merged moments of its tiles' tissue."""
         return self.map_from(Moments.merge(map(self.settings.moments, histograms_of(tiles))))
+
+    def summary(self, tile: np.ndarray, histogram: ColorHistogram) -> Moments:
+        """Ten numbers: pixels, mean and covariance of tissue."""
+        return self.settings.moments(histogram)
+
+    def map_between(self, center: Moments, group: Moments, weight: float, center_map: ColorMap) -> ColorMap:
+        """The map for a Gaussian on the way from the group's (0) to the center's (1)."""
+        if weight in (0, 1):
+            return center_map if weight == 1 else self.map_from(group)
+        self._check(group)
+        floor = SHRINKAGE * self._floored()
+        own, all_of_them = (Moments(part.count, part.mean, part.covariance + floor) for part in (group, center))
+        between = geodesic(own, all_of_them, weight)
+        return self._map(between.mean, between.covariance)
 
     def map_from(self, source: Moments) -> TransportMap:
         """The map that takes tissue with these moments to the target's.
 
         Both covariances are shrunk towards the target's, so that a source of one color is not stretched without limit.
         """
+        self._check(source)
+        return self._map(source.mean, source.covariance + SHRINKAGE * self._floored())
+
+    def _map(self, mean: np.ndarray, covariance: np.ndarray) -> TransportMap:
+        matrix = monge_map(covariance, (1 + SHRINKAGE) * self._floored())
+        return TransportMap(SPACES[self.space], matrix, self.mean - matrix @ mean)
+
+    def _floored(self) -> np.ndarray:
+        """The target's covariance, with the noise that no image is without."""
+        return self.covariance + np.eye(3) * _FLOOR[self.space] ** 2
+
+    def _check(self, source: Moments) -> None:
         if source.count < MIN_TISSUE_PIXELS:
             raise NotEnoughTissueError(f"{source.count} tissue pixels are too few to describe their color")
-        target = self.covariance + np.eye(3) * _FLOOR[self.space] ** 2
-        matrix = monge_map(source.covariance + SHRINKAGE * target, (1 + SHRINKAGE) * target)
-        return TransportMap(SPACES[self.space], matrix, self.mean - matrix @ source.mean)
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:

@@ -225,6 +225,11 @@ class SlideTiles(Sequence[np.ndarray]):
             return resized(slide.read(level, x, y, side, side), self.size)
 
     @property
+    def paths(self) -> list[Path]:
+        """The file of the slide that each tile is from."""
+        return [Path(self.slides[number].path) for number in self.slide_of]
+
+    @property
     def slide_of(self) -> list[int]:
         """Number of the slide that each tile is from, counted over those with tissue: groups for an evaluation."""
         return [number for number, *_ in self._locations]

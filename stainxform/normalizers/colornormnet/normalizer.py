@@ -6,6 +6,8 @@ the paper states and what is reconstructed.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -24,10 +26,52 @@ from stainxform.normalizers.colornormnet.settings import ColorNormNetSettings
 from stainxform.normalizers.colornormnet.training import tissue_offsets, train_colornormnet
 from stainxform.normalizers.network import NetworkNormalizer, load_weights
 
-__all__ = ["WINDOW", "ColorNormNet"]
+__all__ = ["WINDOW", "ColorNormNet", "OffsetSum"]
 
 WINDOW = 1024
 """Larger images are looked at in squares of this side, in pixels: feature maps are as large as the image."""
+
+
+@dataclass(frozen=True, eq=False)
+class OffsetSum:
+    """Predicted offsets of tissue pixels.
+
+    Parameters
+    ----------
+    pixels : int
+        How many.
+    total : ndarray
+        float64 ``(2,)``, sums of the offsets of a* and b*, in Lab units.
+    """
+
+    pixels: int
+    total: np.ndarray
+
+    @classmethod
+    def merge(cls, parts: Iterable[OffsetSum]) -> OffsetSum:
+        """Of all pixels together, whatever the order of the parts."""
+        found = list(parts)
+        sums = [math.fsum(part.total[channel] for part in found) for channel in range(2)]
+        return cls(sum(part.pixels for part in found), np.array(sums))
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean offset, float64 ``(2,)``; NotEnoughTissueError if there is no pixel."""
+        if not self.pixels:
+            raise NotEnoughTissueError("there is no tissue pixel to predict a color offset from")
+        return self.total / self.pixels
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The three numbers as arrays."""
+        return {"pixels": np.array(self.pixels), "total": self.total}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> OffsetSum:
+        """Rebuild from :meth:`arrays`; KeyError, TypeError or ValueError for anything else: they come from a file."""
+        pixels, total = int(arrays["pixels"]), arrays["total"].astype(np.float64)
+        if pixels < 0 or total.shape != (2,):
+            raise ValueError("offsets are a count and two sums")
+        return cls(pixels, total)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,8 +113,7 @@ class ColorNormNet(NetworkNormalizer):
         NotEnoughTissueError
             Not one tissue pixel.
         """
-        total, pixels = self._sum(image, check_image(image, value_range, channel_axis))
-        return _mean(total, pixels)
+        return self._sum(image, check_image(image, value_range, channel_axis)).mean
 
     def map_for_tiles(self, tiles: Any) -> ChannelAffineMap:
         """One offset for a slide: the mean prediction over all tissue of a sample of its tiles.
@@ -80,15 +123,23 @@ class ColorNormNet(NetworkNormalizer):
         NotEnoughTissueError
             There is none.
         """
-        sums = list(each_in_order(lambda tile: self._sum(tile, check_image(tile)), iterate(tiles)))
-        return _shift(_mean(sum((total for total, _ in sums), np.zeros(2)), sum(pixels for _, pixels in sums)))
+        sums = each_in_order(lambda tile: self._sum(tile, check_image(tile)), iterate(tiles))
+        return self.map_from(OffsetSum.merge(sums))
+
+    def summary(self, tile: np.ndarray, histogram: ColorHistogram) -> OffsetSum:
+        """Three numbers: tissue pixels, and the sums of their predicted offsets."""
+        return self._sum(tile, check_image(tile))
+
+    def map_from(self, summary: OffsetSum) -> ChannelAffineMap:
+        """The shift that takes the mean offset off."""
+        return _shift(summary.mean)
 
     def image_map(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> ChannelAffineMap:
         """The shift that takes the offset of the image off."""
-        return _shift(_mean(*self._sum(image, spec)))
+        return self.map_from(self._sum(image, spec))
 
-    def _sum(self, image: Image, spec: ImageSpec) -> tuple[np.ndarray, int]:
-        """Predictions summed over tissue, and its pixels."""
+    def _sum(self, image: Image, spec: ImageSpec) -> OffsetSum:
+        """Predictions summed over tissue."""
         pixels = np.moveaxis(as_numpy(image), spec.channel_axis, 0)
         total, count = np.zeros(2), 0
         height, width = pixels.shape[-2:]
@@ -98,7 +149,7 @@ class ColorNormNet(NetworkNormalizer):
                     window = pixels[:, *index, top : top + WINDOW, left : left + WINDOW]
                     part, tissue = tissue_offsets(self.net, read_planes(window, spec), self.device)
                     total, count = total + part, count + tissue
-        return total, count
+        return OffsetSum(count, total)
 
     def parameters(self) -> dict[str, Any]:
         """The scale of the network, and how well it was trained."""
@@ -111,12 +162,6 @@ class ColorNormNet(NetworkNormalizer):
             net = ColorNormNetwork(float(parameters["max_offset"]))
         load_weights(net, arrays)
         return cls(net=net, training=dict(parameters["training"]))
-
-
-def _mean(total: np.ndarray, pixels: int) -> np.ndarray:
-    if not pixels:
-        raise NotEnoughTissueError("there is no tissue pixel to predict a color offset from")
-    return total / pixels
 
 
 def _shift(offset: np.ndarray) -> ChannelAffineMap:

@@ -147,6 +147,7 @@ class StainLUT(NetworkNormalizer):
     inference: str = "exact"
 
     method: ClassVar[str] = "stainlut"
+    calibrated_by_alignment: ClassVar[bool] = True
     Settings = StainLUTSettings
 
     def __post_init__(self) -> None:
