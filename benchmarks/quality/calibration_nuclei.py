@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -19,6 +20,8 @@ from calibration_nuclei_nets import KINDS
 from calibration_nuclei_study import Study
 from calibration_nuclei_table import page
 from calibration_nuclei_treatments import FOR_ALL, FOR_PLAIN
+
+from stainxform.errors import StainXformWarning
 
 sys.path.append(str(Path(__file__).parents[1]))
 from pages import write_between_marks
@@ -38,6 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--table", type=Path, help="put the tables between the marks of this page")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore", StainXformWarning)  # another organ is the subject here
     study = Study(given.data, given.out, seeds=given.seeds, steps=given.steps, teach=not given.no_teaching)
     if not given.no_scoring:
         if study.teach:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from calibration_nuclei_data import DataSet
@@ -105,31 +106,12 @@ def bridge(treatment: Treatment, target: sx.Normalizer | None, theirs: DataSet) 
     if treatment.seen == TILE:
         return lambda part: np.stack([target(tile) for tile in part.tiles])
     if treatment.seen == OTHER_PATIENTS:
-        maps = [calibrated(target, theirs.of_half(1 - half), CENTER) for half in range(FOLDS)]
-        return lambda part: np.stack([maps[half](tile, None) for tile, half in zip(part.tiles, part.half)])
-    one = calibrated(target, theirs.test if treatment.seen == TEST_TILES else theirs.spare, treatment.weight)
-    return lambda part: np.stack([one(tile, group) for tile, group in zip(part.tiles, part.groups)])
+        centers = [_calibrated(target, theirs.of_half(1 - half), AUTO) for half in range(FOLDS)]
+        return lambda part: np.stack([centers[half](tile) for tile, half in zip(part.tiles, part.half)])
+    seen = theirs.test if treatment.seen == TEST_TILES else theirs.spare
+    one = _calibrated(target, seen, treatment.weight)
+    return lambda part: np.stack([one(tile, group=group) for tile, group in zip(part.tiles, part.groups)])
 
 
-def calibrated(
-    target: sx.Normalizer, seen: DataSet, weight: float | str
-) -> Callable[[np.ndarray, str | None], np.ndarray]:
-    """One calibration: a tile and its group to the normalized tile."""
-    from stainxform.image.moments import Moments
-    from stainxform.io.sources import histograms_of
-    from stainxform.normalizers.transport import Transport, geodesic
-
-    if weight == CENTER:
-        center = target.map_for_tiles(list(seen.tiles))
-        return lambda tile, group: center(tile)
-    assert isinstance(target, Transport)
-    found = {
-        g: Moments.merge(map(target.settings.moments, histograms_of(list(seen.tiles[seen.groups == g]))))
-        for g in set(seen.groups)
-    }
-    middle = Moments.merge(found.values())
-    maps = {
-        g: target.map_from(geodesic(m, middle, weight)) if m.count > 1000 else target.map_from(middle)
-        for g, m in found.items()
-    }
-    return lambda tile, group: maps.get(group, target.map_from(middle))(tile)
+def _calibrated(target: sx.Normalizer, seen: DataSet, weight: float | str) -> Any:
+    return target.calibrate(list(seen.tiles), groups=seen.groups.tolist(), center_weight=weight, qc="off")
