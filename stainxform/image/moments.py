@@ -65,7 +65,7 @@ class Moments:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The ten numbers as arrays."""
-        return {"count": np.array(self.count), "mean": self.mean, "covariance": self.covariance}
+        return {"count": np.array([self.count]), "mean": self.mean, "covariance": self.covariance}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Moments:
@@ -73,7 +73,7 @@ class Moments:
         covariance = arrays["covariance"]
         if covariance.shape != (3, 3) or not np.array_equal(covariance, covariance.T):
             raise ValueError("a covariance is not symmetric")
-        return cls.from_numbers([int(arrays["count"]), *arrays["mean"].tolist(), *covariance[_UPPER].tolist()])
+        return cls.from_numbers([int(arrays["count"].item()), *arrays["mean"].tolist(), *covariance[_UPPER].tolist()])
 
     def numbers(self) -> list[float]:
         """Count, mean, and the covariance's upper triangle: ten numbers, as JSON holds them."""

@@ -160,6 +160,10 @@ class PolynomialFit:
         gram, cross = (sum_in_any_order(getattr(part, name) for part in found) for name in ("gram", "cross"))
         return cls(gram, cross, float(sum_in_any_order(np.array([part.squares]) for part in found)[0]))
 
+    def scaled(self, weight: float) -> PolynomialFit:
+        """The sums as if every color had moved this part of its way, in optical density."""
+        return PolynomialFit(self.gram, weight * self.cross, weight**2 * self.squares)
+
     def map(self, ridge: float = RIDGE) -> PolynomialMap:
         """The polynomial that fits best, drawn towards the identity.
 

@@ -118,8 +118,10 @@ def center_tiles(
     return images if isinstance(images, Tiles) else Tiles(images, image_key=image_key, value_range=value_range)
 
 
-def usable_tiles(tiles: Tiles, min_tissue: float, qc: str) -> tuple[list[int], list[TissueColor]]:
+def usable_tiles(tiles: Tiles, min_tissue: float, qc: str, callers: int = 1) -> tuple[list[int], list[TissueColor]]:
     """Tiles with tissue that quality control leaves, by index, and the color of their tissue.
+
+    ``callers``: functions between this one and the user's line, which warnings name.
 
     Raises
     ------
@@ -144,7 +146,7 @@ def usable_tiles(tiles: Tiles, min_tissue: float, qc: str) -> tuple[list[int], l
         warnings.warn(
             f"skipped {len(tiles) - len(kept)} of {len(tiles)} tiles: less than {min_tissue:.2%} tissue",
             StainXformWarning,
-            stacklevel=3,
+            stacklevel=callers + 2,
         )
     if qc == "off":
         return kept, tissue

@@ -201,9 +201,8 @@ class Transport(PointwiseNormalizer):
         if weight in (0, 1):
             return center_map if weight == 1 else self.map_from(group)
         self._check(group)
-        floor = SHRINKAGE * self._floored()
-        own, all_of_them = (Moments(part.count, part.mean, part.covariance + floor) for part in (group, center))
-        between = geodesic(own, all_of_them, weight)
+        own, whole = (Moments(part.count, part.mean, self._shrunk(part.covariance)) for part in (group, center))
+        between = geodesic(own, whole, weight)
         return self._map(between.mean, between.covariance)
 
     def map_from(self, source: Moments) -> TransportMap:
@@ -212,15 +211,15 @@ class Transport(PointwiseNormalizer):
         Both covariances are shrunk towards the target's, so that a source of one color is not stretched without limit.
         """
         self._check(source)
-        return self._map(source.mean, source.covariance + SHRINKAGE * self._floored())
+        return self._map(source.mean, self._shrunk(source.covariance))
 
-    def _map(self, mean: np.ndarray, covariance: np.ndarray) -> TransportMap:
-        matrix = monge_map(covariance, (1 + SHRINKAGE) * self._floored())
+    def _map(self, mean: np.ndarray, shrunk: np.ndarray) -> TransportMap:
+        matrix = monge_map(shrunk, self._shrunk(self.covariance))
         return TransportMap(SPACES[self.space], matrix, self.mean - matrix @ mean)
 
-    def _floored(self) -> np.ndarray:
-        """The target's covariance, with the noise that no image is without."""
-        return self.covariance + np.eye(3) * _FLOOR[self.space] ** 2
+    def _shrunk(self, covariance: np.ndarray) -> np.ndarray:
+        """A covariance with the noise that no image is without, and a part of the target's."""
+        return covariance + SHRINKAGE * self.covariance + (1 + SHRINKAGE) * np.eye(3) * _FLOOR[self.space] ** 2
 
     def _check(self, source: Moments) -> None:
         if source.count < MIN_TISSUE_PIXELS:

@@ -22,8 +22,8 @@ def statistics(image):
 
 def normalize(source, target):
     (mean, covariance), (wanted, spread) = statistics(source), statistics(target)
-    spread = spread + FLOOR**2 * np.eye(3)
-    first, second = covariance + SHRINKAGE * spread, (1 + SHRINKAGE) * spread
+    covariance, wanted_spread = (each + FLOOR**2 * np.eye(3) for each in (covariance, spread))
+    first, second = (each + SHRINKAGE * wanted_spread for each in (covariance, wanted_spread))
     root = np.real(sqrtm(first))
     inverse = np.linalg.inv(root)
     matrix = inverse @ np.real(sqrtm(root @ second @ root)) @ inverse

@@ -114,7 +114,7 @@ def calibrate(
     if groups is None and slides is not None:
         groups = "file"
     names = group_names(tiles.sources, groups)
-    kept, tissue = usable_tiles(tiles, min_tissue, qc)
+    kept, tissue = usable_tiles(tiles, min_tissue, qc, callers=2)
     tiles = tiles.subset(kept)
     found = _Found([names[index] for index in kept], tissue)
     options: dict[str, Any] = {}

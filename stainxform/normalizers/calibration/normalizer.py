@@ -101,7 +101,7 @@ class Calibration(Normalizer):
     def center_weight(self) -> float:
         """The part of the center in the map of a group, 0 to 1: as it was set, or what the data say."""
         if self.settings.center_weight == "auto":
-            return center_weight(self.target_tissue, self.center.tissue)
+            return center_weight(part.tissue for name, part in sorted(self.parts.items()) if name != CENTER)
         return float(self.settings.center_weight)
 
     @cached_property

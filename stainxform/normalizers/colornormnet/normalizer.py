@@ -63,12 +63,12 @@ class OffsetSum:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The three numbers as arrays."""
-        return {"pixels": np.array(self.pixels), "total": self.total}
+        return {"pixels": np.array([self.pixels]), "total": self.total}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> OffsetSum:
         """Rebuild from :meth:`arrays`; KeyError, TypeError or ValueError for anything else: they come from a file."""
-        pixels, total = int(arrays["pixels"]), arrays["total"].astype(np.float64)
+        pixels, total = int(arrays["pixels"].item()), arrays["total"].astype(np.float64)
         if pixels < 0 or total.shape != (2,):
             raise ValueError("offsets are a count and two sums")
         return cls(pixels, total)
