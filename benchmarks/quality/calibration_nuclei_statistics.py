@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from calibration_nuclei_study import Study
-from calibration_nuclei_treatments import NONE, Treatment
+from calibration_nuclei_treatments import NONE, PRIMARY, Treatment
 
 REPEATS = 10_000
 FEWEST_GROUPS = 6
@@ -49,14 +50,24 @@ class Bootstrap:
         rng = np.random.default_rng(0)
         self.tiles = {name: _of_groups(data.test.groups, rng) for name, data in study.data.items()}
         self._rng = rng
-        self._nets: dict[tuple[str, str, int], np.ndarray] = {}
+        self.seeds, self.done = cache(self._seeds), cache(self._done)
+        self._nets: dict[tuple[str, str], np.ndarray] = {}
+
+    def _seeds(self, kind: str) -> list[int]:
+        """Seeds of a kind of network that count: those with figures without and with the primary calibration."""
+        primary = self.study.scored(PRIMARY, kind)
+        return [seed for seed in self.study.scored(NONE, kind) if seed in primary]
+
+    def _done(self, treatment: Treatment, kind: str = "plain") -> bool:
+        """Whether all of those were scored in every direction."""
+        wanted = self.seeds(kind)
+        return bool(wanted) and set(wanted) <= set(self.study.scored(treatment, kind))
 
     def direction(self, treatment: Treatment, direction: Direction, kind: str = "plain", measure: int = PQ) -> Draws:
         """Mean of a measure over tiles and seeds."""
         found = self.study.values(treatment, *direction, kind)
-        scores = np.array([found[seed][:, measure] for seed in sorted(found)])
-        seeds = self._seeds(direction[0], kind, len(scores))
-        return Draws(np.einsum("rs,st,rt->r", seeds, scores, self.tiles[direction[1]]))
+        scores = np.array([found[seed][:, measure] for seed in self.seeds(kind)])
+        return Draws(np.einsum("rs,st,rt->r", self._drawn(direction[0], kind), scores, self.tiles[direction[1]]))
 
     def reference(self, name: str, measure: int = PQ) -> Draws:
         """The same of networks of the data set itself, whose seeds are not drawn."""
@@ -78,12 +89,13 @@ class Bootstrap:
     def enough(self, direction: Direction) -> bool:
         return len(set(self.study.data[direction[1]].test.groups)) >= FEWEST_GROUPS
 
-    def _seeds(self, name: str, kind: str, count: int) -> np.ndarray:
-        key = name, kind, count
-        if key not in self._nets:
+    def _drawn(self, name: str, kind: str) -> np.ndarray:
+        """Weights of the networks of a data set ``(1 + REPEATS, seeds)``."""
+        if (name, kind) not in self._nets:
+            count = len(self.seeds(kind))
             drawn = self._rng.multinomial(count, np.full(count, 1 / count), size=REPEATS) / count
-            self._nets[key] = np.vstack([np.full(count, 1 / count), drawn])
-        return self._nets[key]
+            self._nets[name, kind] = np.vstack([np.full(count, 1 / count), drawn])
+        return self._nets[name, kind]
 
 
 def average(draws: Sequence[Draws]) -> Draws:

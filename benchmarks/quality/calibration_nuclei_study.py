@@ -70,6 +70,11 @@ class Study:
                     known[_key(kind, seed)] = _scored(net, test.tiles, test.nuclei)
             _keep(path, known)
 
+    def scored(self, treatment: Treatment, kind: str) -> list[int]:
+        """The seeds for which every direction is there."""
+        found = [self.values(treatment, *each, kind) for each in self.directions]
+        return [seed for seed in self.seeds if all(seed in each for each in found)]
+
     def values(self, treatment: Treatment, ours: str, theirs: str, kind: str) -> dict[int, np.ndarray]:
         """Dice and PQ of each tested tile ``(n, 2)``, by seed; what is there."""
         path = self._path(str(treatment), ours, theirs)

@@ -74,18 +74,13 @@ class Page:
         ]
         return [line for title, lines in parts for line in (f"### {title}", "", *lines, "")][:-1]
 
-    def done(self, treatment: Treatment, kind: str = "plain") -> bool:
-        """Whether every seed was scored in every direction."""
-        found = (self.study.values(treatment, *each, kind) for each in self.study.directions)
-        return all(len(each) == len(self.study.seeds) for each in found)
-
     def overview(self) -> list[str]:
         lines = [f"| method | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
         for method in METHODS:
             cells = []
             for seen, weight in COLUMNS.values():
                 treatment = Treatment(method, seen, weight)
-                cells.append(percent(self.closed(treatment)) if self.done(treatment) else UNFINISHED)
+                cells.append(percent(self.closed(treatment)) if self.draws.done(treatment) else UNFINISHED)
             lines.append(f"| {NAMES[method]} | {' | '.join(cells)} |")
         return [*self.gap(), "", *lines]
 
@@ -101,7 +96,7 @@ class Page:
         return share(difference(self.draws.mean(treatment), self.draws.mean(NONE)), self.draws.gap())
 
     def treatments(self) -> list[str]:
-        found = [each for each in dict.fromkeys([PRIMARY, HALF_WAY, ADABN, BOTH, *FOR_PLAIN]) if self.done(each)]
+        found = [each for each in dict.fromkeys([PRIMARY, HALF_WAY, ADABN, BOTH, *FOR_PLAIN]) if self.draws.done(each)]
         found = [each for each in found if each not in MIXTURES or each == HALF_WAY]
         gains = [difference(self.draws.mean(each), self.draws.mean(NONE)) for each in found]
         adjusted = holm([each.p for each in gains])
@@ -141,7 +136,7 @@ class Page:
 
     def rotated(self) -> list[str]:
         """Space and weight of transport chosen on directions among three data sets, reported on those of the fourth."""
-        if not all(map(self.done, MIXTURES)):
+        if not all(map(self.draws.done, MIXTURES)):
             return [f"Transport, space and weight chosen in rotation: {UNFINISHED}."]
         chosen = {}
         for name in TITLES:
@@ -158,7 +153,7 @@ class Page:
         ]
 
     def directions(self, treatment: Treatment, kind: str) -> list[str]:
-        if not (self.done(treatment, kind) and self.done(NONE, kind)):
+        if not (self.draws.done(treatment, kind) and self.draws.done(NONE, kind)):
             return [f"{UNFINISHED}."]
         gains = [self.draws.gain(treatment, each, kind) for each in self.study.directions]
         adjusted = holm([each.p for each in gains])
@@ -175,7 +170,7 @@ class Page:
         lines = ["| space | " + " | ".join(f"{weight:g}" for weight in WEIGHTS) + " |", "|---" * 6 + "|"]
         for space in SPACES:
             row = [one for one in MIXTURES if one.space == space]
-            cells = [f"{self.draws.mean(one).value:.3f}" if self.done(one) else UNFINISHED for one in row]
+            cells = [f"{self.draws.mean(one).value:.3f}" if self.draws.done(one) else UNFINISHED for one in row]
             lines.append(f"| {space} | {' | '.join(cells)} |")
         return [
             "Mean PQ of transport by the weight of the center: 0 is the group's own map, 1 the center's.",
@@ -185,21 +180,22 @@ class Page:
 
     def kinds(self) -> list[str]:
         lines = [
-            "| colors in training | test images | PQ | minus none of the same network | | better - worse | worst |"
+            "| colors in training | seeds | test images | PQ | minus none of the same network | | better - worse | worst |"
         ]
-        lines.append("|---" * 7 + "|")
+        lines.append("|---" * 8 + "|")
         for kind in KINDS:
-            if not self.done(NONE, kind):
-                lines.append(f"| {KIND_TITLES[kind]} | {UNFINISHED} | | | | | |")
+            if not self.draws.done(NONE, kind):
+                lines.append(f"| {KIND_TITLES[kind]} | | {UNFINISHED} | | | | | |")
                 continue
-            found = [each for each in (PRIMARY, HALF_WAY, ADABN, BOTH) if self.done(each, kind)]
+            head = f"| {KIND_TITLES[kind]} | {len(self.draws.seeds(kind))}"
+            found = [each for each in (PRIMARY, HALF_WAY, ADABN, BOTH) if self.draws.done(each, kind)]
             gains = [difference(self.draws.mean(each, kind), self.draws.mean(NONE, kind)) for each in found]
             adjusted = holm([each.p for each in gains])
-            lines.append(f"| {KIND_TITLES[kind]} | none | {text(self.draws.mean(NONE, kind))} | | | | |")
+            lines.append(f"{head} | none | {text(self.draws.mean(NONE, kind))} | | | | |")
             for treatment, gain, p, count in zip(found, gains, adjusted, self.counts(found, kind)):
                 name = ", ".join(filter(None, described(treatment)))
                 cells = [name, text(self.draws.mean(treatment, kind)), text(gain, "+"), verdict(gain, p), *count]
-                lines.append(f"| {KIND_TITLES[kind]} | {' | '.join(cells)} |")
+                lines.append(f"{head} | {' | '.join(cells)} |")
         return lines
 
     def data_sets(self) -> list[str]:
