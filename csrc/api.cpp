@@ -89,7 +89,7 @@ const Size SIZES[] = {
     SX_MAPS(SX_SIZE)
 #undef SX_SIZE
 #define SX_SIZE(Structure) {#Structure, sizeof(sx::Structure)}
-    SX_SIZE(View), SX_SIZE(Density), SX_SIZE(Light), SX_SIZE(GrayLut), SX_SIZE(Network), SX_SIZE(Colors),
+    SX_SIZE(View), SX_SIZE(Density), SX_SIZE(Light), SX_SIZE(Tissue), SX_SIZE(GrayLut), SX_SIZE(Network), SX_SIZE(Colors),
     SX_SIZE(Separation), SX_SIZE(Factorization), SX_SIZE(EncoderWeights), {nullptr, 0},
 #undef SX_SIZE
 };

@@ -23,13 +23,13 @@ void bytes_to_bytes(const sx::View& src, const sx::View& dst, const sx::Density&
     for (int64_t block = first; block < last; block++) {
         const Span at = span_of(src, block);
         read_levels(src, at, in);
-        for (int i = 0; i < at.padded; i += WIDE) {
-            Wide light[3];
+        const auto one = [&](Wide* v) {
             for (int c = 0; c < 3; c++)
-                light[c] = smaller(log2_of_bytes(larger(wide_levels(in.c[c] + i), lowest) * scale[c] + offset[c]), ceiling);
-            combine(light);
-            for (int c = 0; c < 3; c++) store_levels(out.c[c] + i, exp2_to_bytes(light[c]) * gain[c] + shift[c]);
-        }
+                v[c] = smaller(log2_of_bytes(larger(v[c], lowest) * scale[c] + offset[c]), ceiling);
+            combine(v);
+            for (int c = 0; c < 3; c++) v[c] = exp2_to_bytes(v[c]) * gain[c] + shift[c];
+        };
+        for (int i = 0; i < at.padded; i += TOGETHER) over_levels(in, i, out, one);
         write_levels(dst, at, out);
     }
 }
@@ -39,12 +39,8 @@ void density_map(const sx::View& src, const sx::View& dst, const sx::DensityMap&
     const sx::DensityMap m = map;
 #if defined(SX_WIDE)
     if (src.type == SX_UINT8 && dst.type == SX_UINT8) {
-        const Wide3x3 matrix(m.matrix);
-        const Wide bias[3] = {wide(m.bias[0]), wide(m.bias[1]), wide(m.bias[2])};
-        return bytes_to_bytes(src, dst, m.from, m.to, first, last, [&](Wide* light) {
-            matrix.times(light);
-            for (int c = 0; c < 3; c++) light[c] = light[c] - bias[c];
-        });
+        const WideAffine affine(m.matrix, {-m.bias[0], -m.bias[1], -m.bias[2]});
+        return bytes_to_bytes(src, dst, m.from, m.to, first, last, [&](Wide* light) { affine(light, light); });
     }
 #endif
     Planes x;
@@ -66,13 +62,11 @@ void mixture_map(const sx::View& src, const sx::View& dst, const sx::MixtureMap&
     const sx::MixtureMap m = map;
 #if defined(SX_WIDE)
     if (src.type == SX_UINT8 && dst.type == SX_UINT8) {
-        const Wide3x3 separate(m.separate), recombine(m.recombine);
-        const Wide bias[3] = {wide(m.bias[0]), wide(m.bias[1]), wide(m.bias[2])};
+        const WideAffine separate(m.separate), recombine(m.recombine, {-m.bias[0], -m.bias[1], -m.bias[2]});
         return bytes_to_bytes(src, dst, m.from, m.to, first, last, [&](Wide* light) {
-            separate.times(light);
+            separate(light, light);
             for (int c = 0; c < 3; c++) light[c] = smaller(light[c], Wide{});
-            recombine.times(light);
-            for (int c = 0; c < 3; c++) light[c] = light[c] - bias[c];
+            recombine(light, light);
         });
     }
 #endif

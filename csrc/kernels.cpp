@@ -5,6 +5,7 @@
 #include "grays_and_levels.h"
 #include "kernels.h"
 #include "tables.h"
+#include "tissue_maps.h"
 
 namespace sx {
 extern const Kernels VARIANT;

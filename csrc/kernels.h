@@ -5,7 +5,7 @@
 namespace sx {
 
 // Pixels are worked on in blocks of floats that stay in the first-level cache.
-constexpr int BLOCK = 1024;
+constexpr int BLOCK = 256;
 
 // Density of a channel: -log2(max(x, lowest) * scale + offset), lifted to floor; x in [0, 1]. Base 2 saves the kernels
 // a product; what is measured in natural logarithms outside is divided by ln 2.
@@ -40,6 +40,31 @@ struct StainMap {
     float stains[6];  // unit vectors (2, 3)
     float penalty, cosine, determinant;
     float recombine[6];  // (3, 2)
+};
+
+// How much of a tissue's color there is in a color: 0 for glass, 1 for tissue, and in between a polynomial of the smallest
+// channel x in [0, 1], coefficients[0] + coefficients[1] (x - center) + ... All but the ``light`` uppermost of the 256
+// levels are tissue.
+struct Tissue {
+    float center, coefficients[5];
+    int32_t light;
+};
+
+// v' = v + tissue (matrix v + bias), v light in [0, 1].
+struct TissueLightMap {
+    Tissue tissue;
+    float matrix[9], bias[3];
+};
+
+// The same of densities. Of 8 bits, the levels of a color are a product of one factor for each of its channels, less a
+// shift: ``factors`` (3, 256 + light^2, 4), or null. The column is the channel's level, plus ``light`` for each of the
+// light levels that the smallest channel has reached; its place, in bytes, is a number of 16 bits.
+struct TissueDensityMap {
+    Density from;
+    Light to;
+    Tissue tissue;
+    float matrix[9], bias[3];
+    const float* factors;
 };
 
 // Each channel of CIELAB times scale plus shift.
@@ -112,14 +137,16 @@ struct Factorization {
 // Color maps: X(name, structure). Each is a kernel for blocks of pixels, from first to last,
 //     void name(const View& src, const View& dst, const Structure&, int64_t first, int64_t last)
 // and an entry point sx_name(src, dst, structure, threads).
-#define SX_MAPS(X)             \
-    X(density_map, DensityMap) \
-    X(mixture_map, MixtureMap) \
-    X(stain_map, StainMap)     \
-    X(lab_map, LabMap)         \
-    X(hsv_map, HsvMap)         \
-    X(curves, CurveMap)        \
-    X(lut3d, Lut3D)            \
+#define SX_MAPS(X)                          \
+    X(density_map, DensityMap)              \
+    X(mixture_map, MixtureMap)              \
+    X(stain_map, StainMap)                  \
+    X(tissue_light_map, TissueLightMap)     \
+    X(tissue_density_map, TissueDensityMap) \
+    X(lab_map, LabMap)                      \
+    X(hsv_map, HsvMap)                      \
+    X(curves, CurveMap)                     \
+    X(lut3d, Lut3D)                         \
     X(lut4d, Lut4D)
 
 // The other kernels: X(name, result, parameters).

@@ -83,13 +83,17 @@ inline void read_unit(const sx::View& view, const Span& at, Planes& out) {
     }
 }
 
-inline void read_density(const sx::View& view, const Span& at, const sx::Density& space, Planes& out) {
-    read_unit(view, at, out);
+inline void to_density(const sx::Density& space, int n, Planes& planes) {
     for (int c = 0; c < 3; c++) {
         const float scale = space.scale[c], offset = space.offset[c], lowest = space.lowest, floor = space.floor;
-        float* x = out.c[c];
-        for (int i = 0; i < at.padded; i++) x[i] = maximum(-log2_f(maximum(x[i], lowest) * scale + offset), floor);
+        float* x = planes.c[c];
+        for (int i = 0; i < n; i++) x[i] = maximum(-log2_f(maximum(x[i], lowest) * scale + offset), floor);
     }
+}
+
+inline void read_density(const sx::View& view, const Span& at, const sx::Density& space, Planes& out) {
+    read_unit(view, at, out);
+    to_density(space, at.padded, out);
 }
 
 // Rounds half to even, as numpy's rint.

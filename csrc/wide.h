@@ -3,8 +3,9 @@
 #pragma once
 #include <initializer_list>
 
-#if defined(__AVX512F__) && defined(__AVX512DQ__)
-#include <immintrin.h>
+#include "pixels.h"
+
+#if defined(__AVX512BW__) && defined(__AVX512DQ__)
 #define SX_WIDE
 
 namespace {
@@ -16,14 +17,15 @@ inline Wide wide(float x) { return _mm512_set1_ps(x); }
 inline Wide larger(Wide a, Wide b) { return _mm512_max_ps(a, b); }
 inline Wide smaller(Wide a, Wide b) { return _mm512_min_ps(a, b); }
 
-inline Wide wide_levels(const uint8_t* p) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_load_si128((const __m128i*)p)));
-}
-
-inline void store_levels(uint8_t* p, Wide level) {
-    const Wide clipped = smaller(larger(level, _mm512_setzero_ps()), wide(255.0f));
-    _mm_store_si128((__m128i*)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(clipped)));
-}
+inline Bytes low_words(Bytes v) { return _mm512_unpacklo_epi8(v, _mm512_setzero_si512()); }
+inline Bytes high_words(Bytes v) { return _mm512_unpackhi_epi8(v, _mm512_setzero_si512()); }
+inline Wide low_floats(Bytes v) { return _mm512_cvtepi32_ps(_mm512_unpacklo_epi16(v, _mm512_setzero_si512())); }
+inline Wide high_floats(Bytes v) { return _mm512_cvtepi32_ps(_mm512_unpackhi_epi16(v, _mm512_setzero_si512())); }
+inline Bytes rounded(Wide v) { return _mm512_cvtps_epi32(v); }
+inline Bytes pack_words(Bytes low, Bytes high) { return _mm512_packs_epi32(low, high); }
+inline Bytes pack_bytes(Bytes low, Bytes high) { return _mm512_packus_epi16(low, high); }
+inline Bytes smaller_bytes(Bytes a, Bytes b) { return _mm512_min_epu8(a, b); }
+inline bool any_above(Bytes v, uint8_t level) { return _mm512_cmpgt_epu8_mask(v, _mm512_set1_epi8((char)level)); }
 
 // x = 2^e (1 + m) with 1 + m from 3/4 to 3/2.
 inline Wide split_power(Wide x, Wide& e) {
@@ -40,7 +42,6 @@ inline Wide fraction_of(Wide x) { return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_I
 inline Wide scaled(Wide p, Wide x, Wide) { return _mm512_scalef_ps(p, x); }
 
 #elif defined(__AVX2__) && defined(__FMA__)
-#include <immintrin.h>
 #define SX_WIDE
 
 namespace {
@@ -52,14 +53,17 @@ inline Wide wide(float x) { return _mm256_set1_ps(x); }
 inline Wide larger(Wide a, Wide b) { return _mm256_max_ps(a, b); }
 inline Wide smaller(Wide a, Wide b) { return _mm256_min_ps(a, b); }
 
-inline Wide wide_levels(const uint8_t* p) {
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p)));
-}
-
-inline void store_levels(uint8_t* p, Wide level) {  // below 2^31; to shorten them clips
-    const __m256i whole = _mm256_cvtps_epi32(level);
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
-    _mm_storel_epi64((__m128i*)p, _mm_packus_epi16(words, words));
+inline Bytes low_words(Bytes v) { return _mm256_unpacklo_epi8(v, _mm256_setzero_si256()); }
+inline Bytes high_words(Bytes v) { return _mm256_unpackhi_epi8(v, _mm256_setzero_si256()); }
+inline Wide low_floats(Bytes v) { return _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(v, _mm256_setzero_si256())); }
+inline Wide high_floats(Bytes v) { return _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(v, _mm256_setzero_si256())); }
+inline Bytes rounded(Wide v) { return _mm256_cvtps_epi32(v); }
+inline Bytes pack_words(Bytes low, Bytes high) { return _mm256_packs_epi32(low, high); }
+inline Bytes pack_bytes(Bytes low, Bytes high) { return _mm256_packus_epi16(low, high); }
+inline Bytes smaller_bytes(Bytes a, Bytes b) { return _mm256_min_epu8(a, b); }
+inline bool any_above(Bytes v, uint8_t level) {
+    const Bytes above = _mm256_subs_epu8(v, _mm256_set1_epi8((char)level));
+    return !_mm256_testz_si256(above, above);
 }
 
 inline Wide split_power(Wide x, Wide& e) {
@@ -79,6 +83,28 @@ inline Wide scaled(Wide p, Wide x, Wide fraction) {
 #endif
 
 #if defined(SX_WIDE)
+// For TOGETHER pixels from the i-th on: calls one(v) for WIDE of them after the other, in whatever order. v, a register
+// for each channel, holds levels, and then those of the result, below 2^31. Those beyond 0..255 are clipped.
+template <class F>
+inline void over_levels(const Levels& in, int i, Levels& out, F one) {
+    Bytes words[3][2], results[3][2];
+    for (int c = 0; c < 3; c++) {
+        const Bytes v = load_bytes(in.c[c] + i);
+        words[c][0] = low_words(v), words[c][1] = high_words(v);
+    }
+    for (int half = 0; half < 2; half++) {
+        Bytes whole[3][2];
+        for (int quarter = 0; quarter < 2; quarter++) {
+            Wide v[3];
+            for (int c = 0; c < 3; c++) v[c] = quarter ? high_floats(words[c][half]) : low_floats(words[c][half]);
+            one(v);
+            for (int c = 0; c < 3; c++) whole[c][quarter] = rounded(v[c]);
+        }
+        for (int c = 0; c < 3; c++) results[c][half] = pack_words(whole[c][0], whole[c][1]);
+    }
+    for (int c = 0; c < 3; c++) store_bytes(out.c[c] + i, pack_bytes(results[c][0], results[c][1]));
+}
+
 inline Wide log2_of_bytes(Wide x) {
     Wide e;
     const Wide m = split_power(x, e);
@@ -95,16 +121,18 @@ inline Wide exp2_to_bytes(Wide x) {
     return scaled(p, x, r);
 }
 
-struct Wide3x3 {
-    Wide m[9];
+// matrix v + bias
+struct WideAffine {
+    Wide m[9], bias[3];
 
-    explicit Wide3x3(const float* matrix) {
+    WideAffine(const float* matrix, const float (&by)[3] = {0.0f, 0.0f, 0.0f}) {
         for (int k = 0; k < 9; k++) m[k] = wide(matrix[k]);
+        for (int c = 0; c < 3; c++) bias[c] = wide(by[c]);
     }
 
-    void times(Wide* v) const {
+    void operator()(const Wide* v, Wide* out) const {
         const Wide x = v[0], y = v[1], z = v[2];
-        for (int c = 0; c < 3; c++) v[c] = m[3 * c] * x + m[3 * c + 1] * y + m[3 * c + 2] * z;
+        for (int c = 0; c < 3; c++) out[c] = m[3 * c] * x + (m[3 * c + 1] * y + (m[3 * c + 2] * z + bias[c]));
     }
 };
 

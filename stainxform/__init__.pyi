@@ -15,6 +15,7 @@ from .maps import bake_error as bake_error
 from .maps import read_cube as read_cube
 from .maps import write_cube as write_cube
 from .normalizers.base import Normalizer as Normalizer
+from .normalizers.calibration.normalizer import Calibration as Calibration
 from .normalizers.center import fit_center as fit_center
 from .normalizers.colornormnet.normalizer import ColorNormNet as ColorNormNet
 from .normalizers.histogram_matching import HistogramMatching as HistogramMatching

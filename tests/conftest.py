@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would ask PyPI for the newest version
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import stainxform as sx
-from stainxform.errors import MissingDependencyError
+from stainxform.errors import MissingDependencyError, StainXformWarning
 from stainxform.samples import pair
 
 _QUICK = {"steps": 2, "device": "cpu", "progress": False}
@@ -44,6 +45,23 @@ def normalizers(tiles) -> dict[str, sx.Normalizer]:
         with contextlib.suppress(MissingDependencyError):
             fitted[method] = sx.fit_center(tiles[0], method, **TINY.get(method, {}))
     return fitted
+
+
+@pytest.fixture(scope="session")
+def bridge(tiles):
+    """A calibration of the other center, with a map of its own for each of its tiles: groups "a", "b" and "3"."""
+    target = sx.fit_center(tiles[0], "transport", qc="off")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StainXformWarning)  # few tiles
+        return target.calibrate(tiles[1], groups=["a", "b", 3], center_weight=0, keep_groups=True, qc="off")
+
+
+@pytest.fixture
+def bridge_path(bridge, tmp_path) -> str:
+    """Its file."""
+    path = tmp_path / "b_to_a.safetensors"
+    bridge.save(path)
+    return str(path)
 
 
 @pytest.fixture(scope="session", params=list(sx.methods()))

@@ -126,6 +126,7 @@ class TestSerialization:
             "model": macenko_path,
             "on_blank": "warn",
             "p": 0.5,
+            "group_key": None,
         }
 
     def test_round_trips(self, normalizer, model_path, tiles, tmp_path):

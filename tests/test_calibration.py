@@ -429,6 +429,17 @@ def test_two_targets_do_not_merge(transport):
         bridge_of(transport).merge(transport)
 
 
+def test_settings_stay_as_they_are_when_it_grows(transport):
+    with pytest.raises(ParameterError, match="strength of a calibration stays"):
+        bridge_of(transport).add(THEIRS, strength=0.5)
+
+
+def test_it_says_what_it_is(transport):
+    assert repr(bridge_of(transport, groups=NAMES)).startswith(
+        "Calibration(of 'transport', 6 tiles, 3 groups, center_w"
+    )
+
+
 def test_a_calibration_is_not_calibrated_or_fitted(transport):
     with pytest.raises(ParameterError, match="this is a calibration"):
         bridge_of(bridge_of(transport))

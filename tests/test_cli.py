@@ -220,6 +220,7 @@ def test_fit_stainlut_with_its_options(tmp_path, folder):
     pytest.importorskip("torch")
     out, work = tmp_path / "m.safetensors", tmp_path / "work"
     arguments = ("--steps", "2", "--seed", "3", "--device", "cpu", "--set", "size=5", "--set", "crop=32")
+    arguments += ("--method", "stainlut")
     result = run("fit", folder, "-o", out, "--workdir", work, "--no-resume", *arguments)
     assert "fitted stainlut on 3 of 3 tiles" in result.stdout
     assert (work / "log.csv").exists()

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import stainxform as sx
 from stainxform.cli.app import app
-from stainxform.errors import MissingDependencyError, StainXformError
+from stainxform.errors import MissingDependencyError, StainXformError, StainXformWarning
 from stainxform.samples import pair
 
 distributed = pytest.importorskip("distributed")
@@ -53,6 +53,19 @@ def threads_cluster():
 
 def files(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_calibration_on_a_cluster_maps_each_slide_as_its_group(bridge, folder, tmp_path, threads_cluster):
+    path = tmp_path / "b_to_a.safetensors"
+    bridge.save(path)
+    (folder / "one.tif").rename(folder / "a.tif")
+    for out, scheduler in (("here", ""), ("there", threads_cluster.scheduler_address)):
+        outcomes = sx.normalize_slides(folder, tmp_path / out, path, scheduler=scheduler)
+        assert {outcome.status for outcome in outcomes} == {"written"}
+    assert files(tmp_path / "here") == files(tmp_path / "there")
+    with pytest.warns(StainXformWarning, match="no map of the group 'z'"):
+        sx.normalize_slides(folder, tmp_path / "z", path, group="z", scheduler=threads_cluster.scheduler_address)
+    assert files(tmp_path / "z")["a.ome.tif"] != files(tmp_path / "here")["a.ome.tif"]
 
 
 def test_a_cluster_writes_the_same_files(model, folder, tmp_path, threads_cluster):

@@ -52,7 +52,7 @@ def center_files(tmp_path_factory):
         fitting(folder / name, "macenko").save(folder / f"macenko{name.removeprefix('center')}.safetensors")
     (folder / "slides").mkdir()
     slide_files.write(folder / "slides" / "one.tif", slide_files.tissue(300, 600))
-    for copy in ("slide_17", "train"):
+    for copy in ("slide_17", "train", "more_of_center_b"):
         (folder / copy).symlink_to(folder / "center_b")
     slide_files.write(folder / "slide.svs", np.tile(slide_files.tissue(520, 940), (10, 10, 1)), levels=4)
     return folder
@@ -69,7 +69,7 @@ GLASS = np.full((64, 64, 3), 245, np.uint8)
 _fit_center = sx.fit_center
 
 
-def fitting(images=None, method="stainlut", **settings):
+def fitting(images=None, method="transport", **settings):
     """``fit_center`` with every setting that a page says, but for fewer ``steps``; what it leaves open is quick."""
     check_settings(method, settings)
     quick = TINY.get(method, {})

@@ -192,9 +192,19 @@ def test_a_center_bakes_to_the_map_of_its_pooled_tiles():
     ours, theirs = sx.fit_center([he_image(1)], "reinhard"), [he_image(seed) for seed in (5, 6)]
     wanted = bake(ours.map_for(np.concatenate(theirs)), 9)
     for images in (theirs, np.stack(theirs), iter(theirs)):
-        np.testing.assert_array_equal(bake_center(ours, images, 9).table, wanted.table)
-    with pytest.raises(NotEnoughTissueError):
+        with pytest.deprecated_call(match="calibrate"):
+            np.testing.assert_array_equal(bake_center(ours, images, 9).table, wanted.table)
+    with pytest.deprecated_call(), pytest.raises(NotEnoughTissueError):
         bake_center(ours, blank_image())
+
+
+def test_whatever_has_a_map_for_tiles_bakes_like_a_center():
+    class Fixed:
+        def map_for_tiles(self, tiles):
+            return IdentityMap()
+
+    with pytest.deprecated_call():
+        np.testing.assert_array_equal(bake_center(Fixed(), [], 5).table, bake(IdentityMap(), 5).table)
 
 
 def test_what_looks_at_neighbors_or_makes_no_sense_does_not_bake():

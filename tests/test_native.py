@@ -6,8 +6,10 @@ the range bounds both, and an 8-bit result may then fall to the other side of a 
 
 import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -26,12 +28,28 @@ from stainxform._native.kernels.halve import halve_plainly
 from stainxform._native.signatures import KERNELS
 from stainxform.augment.hed import DEFINITIONS as HED
 from stainxform.augment.hsv import HSVMap
-from stainxform.color import STAINTOOLS_DENSITY, BackgroundDensity, CIELab, LAlphaBeta, OpticalDensity
+from stainxform.color import (
+    STAINTOOLS_DENSITY,
+    BackgroundDensity,
+    CIELab,
+    LAlphaBeta,
+    OpticalDensity,
+    ReversibleDensity,
+)
 from stainxform.errors import ParameterError
 from stainxform.image.histogram import ColorHistogram
-from stainxform.maps import ChannelAffineMap, CurveMap, NonnegativeStainMap, PointwiseNetMap, StainMatrixMap
+from stainxform.maps import (
+    ChannelAffineMap,
+    CurveMap,
+    NonnegativeStainMap,
+    PointwiseNetMap,
+    StainMatrixMap,
+    TransportMap,
+)
 from stainxform.maps.lut3d import Lut3DMap
+from stainxform.maps.transport import Levels
 from stainxform.normalizers.macenko import REFERENCE_STAIN_MATRIX
+from stainxform.normalizers.transport import SPACES
 from stainxform.stains import factorization
 from stainxform.stains.densities import Densities
 from stainxform.stains.separation import COLLINEAR, LeastSquares, NonnegativeLasso
@@ -40,6 +58,8 @@ pytestmark = pytest.mark.skipif(not native.active(), reason="the kernels were no
 
 MATRIX = STAINS @ np.diag([1.2, 0.7]) @ np.linalg.pinv(REFERENCE_STAIN_MATRIX)
 LASSO = NonnegativeLasso(STAINS, 0.01)
+AFFINE = np.array([[1.15, 0.05, -0.1], [0.02, 0.85, 0.12], [-0.07, 0.1, 0.95]])
+REVERSIBLE = ReversibleDensity(io=256, offset=1)
 TABLE = np.random.default_rng(0).random((5, 5, 5, 3), np.float32) * 1.4 - 0.2
 
 FUSED = {
@@ -56,6 +76,10 @@ FUSED = {
     "lab": ChannelAffineMap(CIELab(), np.array([0.9, 1.1, 1.2]), np.array([5.0, -3.0, 2.0])),
     "hed": ChannelAffineMap(HED["legacy"], np.array([1.05, 0.95, 1.02]), np.array([0.03, -0.02, 0.01])),
     "hed current": ChannelAffineMap(HED["current"], np.array([1.05, 0.9, 1.02]), np.array([0.003, -0.002, 0.001])),
+    "transport": TransportMap(REVERSIBLE, AFFINE, np.array([0.1, -0.05, 0.02])),
+    "transport far": TransportMap(REVERSIBLE, 9 * AFFINE - 4, np.array([-0.5, 3.0, 0.0])),
+    "transport staintools": TransportMap(STAINTOOLS_DENSITY, AFFINE, np.array([0.1, 0.05, 0.02])),
+    "transport levels": TransportMap(Levels(), AFFINE, np.array([12.0, -20.0, 5.0])),
     "curves": CurveMap(np.sort(np.random.default_rng(1).random((3, 256)))),
     "few nodes": CurveMap(np.random.default_rng(2).random((3, 2))),
     "hsv": HSVMap(0.07, -0.2),
@@ -131,6 +155,55 @@ def test_fused_maps_of_floats_agree_with_the_float64_definition(variant, image, 
     result = FUSED[name](floats, value_range=(0, high)) / high
     # Hue turns about gray: where a color is within float32 of it, so is what it turns to.
     np.testing.assert_allclose(result, definition(FUSED[name], image), atol=2e-5)
+
+
+def lit(image):
+    """The same from the level 180 on: glass, tissue, and mostly what is between."""
+    return (180 + image / 255 * 75).astype(np.uint8)
+
+
+@laws
+@given(
+    image=images,
+    seed=st.integers(0, 999),
+    spread=st.sampled_from([0.0, 0.1, 3.0]),
+    space=st.sampled_from(["od", "rgb"]),
+)
+def test_transport_agrees_with_its_definition_near_glass(variant, image, seed, spread, space):
+    rng = np.random.default_rng(seed)
+    unit = 1 if space == "od" else 100
+    color_map = TransportMap(
+        SPACES[space], np.eye(3) + rng.normal(0, spread, (3, 3)), rng.normal(0, spread / 3, 3) * unit
+    )
+    for pixels in (image, lit(image)):
+        exact = definition(color_map, pixels)
+        assert np.abs(color_map(pixels) - exact * 255).max() <= 0.5 + 1e-3
+        np.testing.assert_allclose(color_map(pixels.astype(np.float32) / np.float32(255)), exact, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in FUSED if name.startswith("transport") and "staintools" not in name])
+def test_transport_keeps_glass_to_the_last_bit(variant, name):
+    """All colors whose channels are all light enough."""
+    levels = np.arange(243, 256, dtype=np.uint8)
+    glass = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(13, -1, 3)
+    assert np.array_equal(FUSED[name](glass), glass)
+    assert not np.array_equal(FUSED[name](glass - 60), glass - 60)
+
+
+def test_transport_by_factors_and_without(variant):
+    """What a product of floats cannot hold is computed as floats are."""
+    names = ("transport", "transport far", "transport staintools")
+    assert [FUSED[name].kernel._factors() is not None for name in names] == [True, False, True]
+
+
+def test_a_map_that_was_used_is_pickled_as_one_that_was_not(variant):
+    for name in ("transport", "transport levels"):
+        fresh = pickle.dumps(replace(FUSED[name]))
+        color_map = pickle.loads(fresh)
+        result = color_map(he_image(0))
+        assert pickle.dumps(color_map) == fresh
+        assert np.array_equal(pickle.loads(pickle.dumps(color_map))(he_image(0)), result)
+    assert pickle.loads(pickle.dumps(FUSED["transport"].kernel)).matrix.shape == (3, 3)
 
 
 @laws

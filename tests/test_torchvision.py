@@ -18,6 +18,7 @@ from PIL import Image
 
 import stainxform as sx
 from stainxform._hosts.augment import parameter_names, transform_name
+from stainxform._optional import is_tensor
 from stainxform.augment import AUGMENTATIONS
 from stainxform.errors import (
     InvalidImageError,
@@ -26,7 +27,7 @@ from stainxform.errors import (
     ParameterError,
     StainXformWarning,
 )
-from stainxform.testing import in_range
+from stainxform.testing import blank_image, in_range
 
 try:
     v2 = pytest.importorskip("torchvision.transforms.v2")
@@ -140,6 +141,40 @@ class TestNormalize:
         pipeline = v2.Compose([v2.ToDtype(torch.float32, scale=True), host.StainNormalize(macenko)])
         wanted = macenko(array(v2.ToDtype(torch.float32, scale=True)(image)))
         np.testing.assert_array_equal(array(pipeline(image)), wanted)
+
+    @pytest.mark.parametrize("group", ["a", "b", 3, np.int64(3), torch.tensor(3), None, "never seen"], ids=repr)
+    def test_each_sample_of_a_calibration_gets_the_map_of_its_group(self, bridge, bridge_path, tiles, sample, group):
+        key = int(group) if is_tensor(group) else group
+        for model in (bridge, bridge_path):
+            transform = host.Transport(model, group_key="slide")
+            given = sample | {"slide": group}
+            for call in (transform, v2.Compose([transform]), pickle.loads(pickle.dumps(transform))):
+                found = call(given)
+                np.testing.assert_array_equal(array(found["image"]), bridge(tiles[1][0], group=key))
+                np.testing.assert_array_equal(array(found["more"][0]), bridge(tiles[1], group=key))
+                assert found["slide"] is group
+                check_the_rest_is_left(found, given)
+            image, _ = transform(sample["image"], {"slide": group})
+            np.testing.assert_array_equal(array(image), bridge(tiles[1][0], group=key))
+            image, _ = transform((sample["image"], {"slide": group}))
+            np.testing.assert_array_equal(array(image), bridge(tiles[1][0], group=key))
+
+    def test_groups_that_cannot_be_told(self, bridge, macenko, sample, image):
+        transform = host.StainNormalize(bridge, group_key="slide")
+        for given in (sample, image, (image, 3)):
+            with pytest.raises(KeyError, match="group_key='slide' is not in the data"):
+                transform(given)
+        with pytest.raises(ParameterError, match="one name or number"):
+            transform(sample | {"slide": ["a", "b"]})
+        with pytest.raises(ParameterError, match="needs a calibration, and this is a 'macenko' model"):
+            host.StainNormalize(macenko, group_key="slide")
+        with pytest.warns(StainXformWarning, match="keep_groups=True"):
+            host.StainNormalize(bridge.for_group("a"), group_key="slide")
+
+    def test_blank_images_of_a_calibration_are_mapped(self, bridge):
+        blank = blank_image()
+        found = host.StainNormalize(bridge)(tv_tensors.Image(arrange(blank[None], "CHW")))
+        np.testing.assert_array_equal(array(found), bridge.fixed_map(blank))
 
     def test_repr(self, macenko_path):
         assert f"model={macenko_path}" in repr(host.Macenko(macenko_path))

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import warnings
+from collections.abc import Hashable, Mapping
+from typing import Any, TypeVar, cast
 
+import numpy as np
+
+from stainxform._optional import is_tensor
+from stainxform.errors import ParameterError, StainXformWarning
+from stainxform.image.layout import as_numpy
+from stainxform.normalizers.base import Normalizer
+from stainxform.normalizers.calibration import Calibration
 from stainxform.normalizers.registry import Method
 
-__all__ = ["class_doc", "class_name", "for_method"]
+__all__ = ["check_group_key", "class_doc", "class_name", "for_method", "group_at", "in_group"]
 
 T = TypeVar("T")
 
@@ -42,3 +51,58 @@ def for_method(parent: type[T], method: Method, /, suffix: str = "", **members: 
     """
     doc = class_doc(method, parent.__name__)
     return type(class_name(method) + suffix, (parent,), {"__module__": parent.__module__, "__doc__": doc, **members})
+
+
+def check_group_key(normalizer: Normalizer, group_key: Hashable | None) -> None:
+    """Whether a transform that looks up groups has maps for them.
+
+    Warns with StainXformWarning if the calibration holds no groups: its center's map will do for all.
+
+    Raises
+    ------
+    ParameterError
+        The normalizer is no calibration.
+    """
+    if group_key is None:
+        return
+    if not _of_calibration(normalizer, f"group_key={group_key!r}").groups:
+        warnings.warn(
+            f"the calibration holds no groups, so group_key={group_key!r} changes nothing: every image gets the center's "
+            "map; calibrate with groups= and keep_groups=True",
+            StainXformWarning,
+            stacklevel=3,
+        )
+
+
+def group_at(data: Mapping[Any, Any], group_key: Hashable) -> Hashable | None:
+    """The group that a sample is from; None: no group. KeyError if the sample does not say."""
+    if group_key not in data:
+        raise KeyError(f"group_key={group_key!r} is not in the data, which hold: {', '.join(map(repr, data))}")
+    return cast("Hashable | None", data[group_key])
+
+
+def in_group(normalizer: Normalizer, group: Any) -> dict[str, Any]:
+    """Arguments by which a normalizer is told the group of an image: none if that is None.
+
+    Raises
+    ------
+    ParameterError
+        The normalizer is no calibration, or the group no name: a text, a number, an array or a tensor that holds one.
+    """
+    if group is None:
+        return {}
+    _of_calibration(normalizer, f"group={group!r}")
+    if isinstance(group, np.ndarray | np.generic) or is_tensor(group):
+        held = as_numpy(group)
+        group = held.item() if held.size == 1 else None
+    if group is None or not isinstance(group, Hashable):
+        raise ParameterError("a group is one name or number for each image, got several, or something else")
+    return {"group": group}
+
+
+def _of_calibration(normalizer: Normalizer, given: str) -> Calibration:
+    if not isinstance(normalizer, Calibration):
+        raise ParameterError(
+            f"{given} needs a calibration, and this is a {normalizer.method!r} model; make one with its calibrate(...)"
+        )
+    return normalizer

@@ -87,6 +87,29 @@ class StainMap(Map):
     ]  # fmt: skip
 
 
+class Tissue(Shared):
+    """How much of a tissue's color there is in a color, by its smallest channel."""
+
+    _fields_ = [("center", c_float), ("coefficients", c_float * 5), ("light", c_int32)]
+
+
+class TissueLightMap(Map):
+    """A linear map of light, of tissue."""
+
+    function = "sx_tissue_light_map"
+    _fields_ = [("tissue", Tissue), ("matrix", c_float * 9), ("bias", c_float * 3)]
+
+
+class TissueDensityMap(Map):
+    """A linear map of densities, of tissue; of 8 bits by a table of factors."""
+
+    function = "sx_tissue_density_map"
+    _fields_ = [
+        ("from_", Density), ("to", Light), ("tissue", Tissue), ("matrix", c_float * 9), ("bias", c_float * 3),
+        ("factors", c_void_p),
+    ]  # fmt: skip
+
+
 class LabMap(Map):
     """Each channel of CIELAB, scaled and shifted."""
 
@@ -166,10 +189,12 @@ class EncoderWeights(Shared):
     ]  # fmt: skip
 
 
-MAPS: tuple[type[Map], ...] = (DensityMap, MixtureMap, StainMap, LabMap, HsvMap, CurveMap, Lut3D, Lut4D)
+MAPS: tuple[type[Map], ...] = (
+    DensityMap, MixtureMap, StainMap, TissueLightMap, TissueDensityMap, LabMap, HsvMap, CurveMap, Lut3D, Lut4D,
+)  # fmt: skip
 
 STRUCTURES: tuple[type[Shared], ...] = (
-    *MAPS, View, Density, Light, GrayLut, Network, Colors, Separation, Factorization, EncoderWeights,
+    *MAPS, View, Density, Light, Tissue, GrayLut, Network, Colors, Separation, Factorization, EncoderWeights,
 )  # fmt: skip
 
 

@@ -47,6 +47,7 @@ class ColorNormNet(StainNormalize):
         model: str | Path | Normalizer,
         on_blank: OnBlank = "keep",
         p: float = 1.0,
+        group_key: str | None = None,
     ) -> None: ...
 
 class HistogramMatching(StainNormalize):
@@ -62,6 +63,7 @@ class HistogramMatching(StainNormalize):
         model: str | Path | Normalizer,
         on_blank: OnBlank = "keep",
         p: float = 1.0,
+        group_key: str | None = None,
     ) -> None: ...
 
 class Khan(StainNormalize):
@@ -77,6 +79,7 @@ class Khan(StainNormalize):
         model: str | Path | Normalizer,
         on_blank: OnBlank = "keep",
         p: float = 1.0,
+        group_key: str | None = None,
     ) -> None: ...
 
 class Macenko(StainNormalize):
@@ -92,6 +95,7 @@ class Macenko(StainNormalize):
         model: str | Path | Normalizer,
         on_blank: OnBlank = "keep",
         p: float = 1.0,
+        group_key: str | None = None,
     ) -> None: ...
 
 class Ramakrishnan(StainNormalize):
@@ -107,6 +111,7 @@ class Ramakrishnan(StainNormalize):
         model: str | Path | Normalizer,
         on_blank: OnBlank = "keep",
         p: float = 1.0,
+        group_key: str | None = None,
     ) -> None: ...
 
 class Reinhard(StainNormalize):
@@ -122,6 +127,7 @@ class Reinhard(StainNormalize):
         model: str | Path | Normalizer,
         on_blank: OnBlank = "keep",
         p: float = 1.0,
+        group_key: str | None = None,
     ) -> None: ...
 
 class ReinhardModified(StainNormalize):
@@ -137,6 +143,7 @@ class ReinhardModified(StainNormalize):
         model: str | Path | Normalizer,
         on_blank: OnBlank = "keep",
         p: float = 1.0,
+        group_key: str | None = None,
     ) -> None: ...
 
 class StainGAN(StainNormalize):
@@ -152,6 +159,7 @@ class StainGAN(StainNormalize):
         model: str | Path | Normalizer,
         on_blank: OnBlank = "keep",
         p: float = 1.0,
+        group_key: str | None = None,
     ) -> None: ...
 
 class StainLUT(StainNormalize):
@@ -167,6 +175,7 @@ class StainLUT(StainNormalize):
         model: str | Path | Normalizer,
         on_blank: OnBlank = "keep",
         p: float = 1.0,
+        group_key: str | None = None,
     ) -> None: ...
 
 class StainNet(StainNormalize):
@@ -182,6 +191,7 @@ class StainNet(StainNormalize):
         model: str | Path | Normalizer,
         on_blank: OnBlank = "keep",
         p: float = 1.0,
+        group_key: str | None = None,
     ) -> None: ...
 
 class Transport(StainNormalize):
@@ -197,6 +207,7 @@ class Transport(StainNormalize):
         model: str | Path | Normalizer,
         on_blank: OnBlank = "keep",
         p: float = 1.0,
+        group_key: str | None = None,
     ) -> None: ...
 
 class Vahadane(StainNormalize):
@@ -212,6 +223,7 @@ class Vahadane(StainNormalize):
         model: str | Path | Normalizer,
         on_blank: OnBlank = "keep",
         p: float = 1.0,
+        group_key: str | None = None,
     ) -> None: ...
 
 class RandBrightnessContrast(RandAugmentation):

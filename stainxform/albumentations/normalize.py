@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stainxform._hosts.normalize import for_method
+from stainxform._hosts.normalize import check_group_key, for_method, in_group
 from stainxform.errors import ParameterError
 from stainxform.image.blank import OnBlank
 from stainxform.normalizers.base import Normalizer
@@ -34,13 +34,18 @@ class StainNormalize(ImageOnlyTransform):
         NotEnoughTissueError ("raise").
     p : float, optional
         Probability of applying the transform; it has no other randomness.
+    group_key : str, optional
+        The argument of a call that names the slide, patient or other group that its images are from, for a calibration,
+        which may have a map for each: ``transform(image=image, slide="17")`` with ``group_key="slide"``. None, here or
+        in the call, and a group that is not known: the center's map. A call without it raises ValueError.
 
     Raises
     ------
     ModelFileError
         The file is missing or no valid model.
     ParameterError
-        The model is neither path nor normalizer, or of a method that this transform does not take.
+        The model is neither path nor normalizer, or of a method that this transform does not take; or a ``group_key``
+        for a model that is no calibration.
     InvalidImageError
         When applied to something that is no RGB image, holds NaN, or values far outside 0..1.
     NotEnoughTissueError
@@ -56,24 +61,42 @@ class StainNormalize(ImageOnlyTransform):
 
         model: Any
         on_blank: OnBlank
+        group_key: str | None
 
         def model_dump(self, **options: Any) -> dict[str, Any]:
             """The arguments as they are: pydantic would take a Normalizer, a dataclass, apart into a dictionary."""
             return dict(self)
 
-    def __init__(self, model: str | Path | Normalizer, on_blank: OnBlank = "keep", p: float = 1.0) -> None:
+    def __init__(
+        self,
+        model: str | Path | Normalizer,
+        on_blank: OnBlank = "keep",
+        p: float = 1.0,
+        group_key: str | None = None,
+    ) -> None:
         super().__init__(p=p)
         self.normalizer = resolve_model(model, self.method)
+        check_group_key(self.normalizer, group_key)
         self.model = model if isinstance(model, Normalizer) else str(model)
         self.on_blank = on_blank
+        self.group_key = group_key
+
+    @property
+    def targets_as_params(self) -> list[str]:
+        """What a call must give besides images."""
+        return [] if self.group_key is None else [self.group_key]
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """The group of the images."""
+        return {} if self.group_key is None else in_group(self.normalizer, data[self.group_key])
 
     def apply(self, img: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
         """Normalize an image ``(H, W, 3)``."""
-        return self.normalizer(img, on_blank=self.on_blank)
+        return self.normalizer(img, on_blank=self.on_blank, **in_group(self.normalizer, params.get("group")))
 
     def apply_to_images(self, images: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
         """Normalize each of ``(N, H, W, 3)`` by itself."""
-        return self.apply(np.asarray(images))
+        return self.apply(np.asarray(images), **params)
 
     def to_dict_private(self) -> dict[str, Any]:
         """The arguments, for serialization; ParameterError if the model is an object rather than a path."""

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from stainxform._version import __version__
 from stainxform.cli.apply import apply
+from stainxform.cli.calibrate import calibrate
 from stainxform.cli.demo.command import demo
 from stainxform.cli.evaluate import SeveralValues, evaluate
 from stainxform.cli.fit import fit
@@ -65,6 +66,6 @@ def _program(
     """Fit a center's stain appearance once, and make every other center's images look like it."""
 
 
-for _command in (demo, qc, fit, apply, slide, tiles, info, methods):
+for _command in (demo, qc, fit, calibrate, apply, slide, tiles, info, methods):
     app.command()(_command)
 app.command(cls=SeveralValues)(evaluate)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stainxform.cli import text
+from stainxform.cli.calibrate import Groups
+from stainxform.errors import ParameterError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +28,9 @@ __all__ = ["Format", "OnBlank", "apply"]
 
 _SHOWN = 10
 """Existing outputs that are named one by one."""
+
+_NAMED = 3
+"""Groups that are named one by one."""
 
 
 class Format(StrEnum):
@@ -60,8 +65,15 @@ def apply(
         typer.Option("--workers", "-j", min=1, help="Processes, one thread each.", show_default="one per CPU"),
     ] = None,
     on_blank: Annotated[
-        OnBlank, typer.Option(help="A tile without tissue: write it unchanged, also say so, or count it as failed.")
+        OnBlank,
+        typer.Option(
+            help="A tile without tissue: write it unchanged (a calibration maps it, too), also say so, or count it as failed."
+        ),
     ] = OnBlank.keep,
+    group: Annotated[
+        str | None, typer.Option(help="The group of a calibration that all images are from.", show_default="the center")
+    ] = None,
+    groups: Groups = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing outputs.")] = False,
 ) -> None:
     """Normalize images: make them look like the center that the model was fitted on.
@@ -73,15 +85,46 @@ def apply(
     from stainxform.io.modelfile import read_model
 
     state = read_model(model)
+    _check_groups(group, groups, state, model)
     planned = plan_images(inputs, output, "" if format is Format.keep else f".{format}")
+    by_job = _groups(planned, group, groups, state)
     jobs = planned if force else _without_existing(planned)
     output.mkdir(parents=True, exist_ok=True)
     count = min(workers or min(available_cpus(), MAX_WORKERS), len(jobs))
     failed = len(planned) - len(jobs)
     if jobs:
-        failed += _work(jobs, state, count, on_blank, output, failed)
+        failed += _work(jobs, by_job, state, count, on_blank, output, failed)
     if failed:
         raise typer.Exit(1)
+
+
+def _check_groups(group: str | None, groups: str | None, state: ModelState, model: Path) -> None:
+    """Whether groups can be told, and the model has maps of them."""
+    from stainxform.normalizers.calibration.groups import check_groups
+
+    if group is not None and groups is not None:
+        raise ParameterError("--group is for all images, --groups tells them apart: give one of them")
+    if not (group is None and groups is None) and state.method != "calibration":
+        raise ParameterError(
+            f"{model} is a {state.method} model and knows no groups; make a calibration with: stainxform calibrate"
+        )
+    check_groups(groups)
+
+
+def _groups(jobs: Sequence[Job], group: str | None, groups: str | None, state: ModelState) -> dict[Job, str]:
+    """The group of each image; those that the calibration does not know are warned of once."""
+    from stainxform.normalizers.calibration import Calibration
+    from stainxform.normalizers.calibration.groups import of_paths
+
+    if group is None and groups is None:
+        return {}
+    names = [group] * len(jobs) if groups is None else of_paths([job.source for job in jobs], groups)
+    found = {job: name for job, name in zip(jobs, names) if name is not None}
+    if strange := sorted({*found.values()} - {*Calibration.from_state(state).groups}):
+        named = ", ".join(strange[:_NAMED]) + (", ..." if len(strange) > _NAMED else "")
+        count = "1 group" if len(strange) == 1 else f"{len(strange)} groups"
+        text.complain("warning", f"the calibration holds no map of {count} ({named}): the center's is used")
+    return found
 
 
 def _without_existing(jobs: Sequence[Job]) -> list[Job]:
@@ -96,7 +139,13 @@ def _without_existing(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _work(
-    jobs: Sequence[Job], state: ModelState, workers: int, on_blank: OnBlank, output: Path, failed_before: int
+    jobs: Sequence[Job],
+    groups: dict[Job, str],
+    state: ModelState,
+    workers: int,
+    on_blank: OnBlank,
+    output: Path,
+    failed_before: int,
 ) -> int:
     """Do the jobs, show how they go, and sum up; the number that failed."""
     from stainxform.cli.batch import normalize_files
@@ -105,7 +154,7 @@ def _work(
     megapixels, start = 0.0, time.perf_counter()
     with (
         text.progress("{task.completed}/{task.total} files", "{task.fields[speed]}") as bar,
-        closing(normalize_files(jobs, state, workers, strict=on_blank is OnBlank.error)) as outcomes,
+        closing(normalize_files(jobs, state, workers, on_blank=on_blank.value, groups=groups)) as outcomes,
     ):
         task = bar.add_task("normalizing", total=len(jobs), speed="")
         for outcome in outcomes:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from stainxform._optional import use_torch_threads
 from stainxform.errors import NotEnoughTissueError, StainXformError
+from stainxform.image.blank import OnBlank
 from stainxform.io.images import SUFFIXES, read_image, write_image
 from stainxform.io.modelfile import ModelState
 from stainxform.io.outputs import Job, plan, reason
@@ -56,7 +57,12 @@ def _renamed(relative: Path, suffix: str) -> Path:
 
 
 def normalize_files(
-    jobs: Sequence[Job], state: ModelState, workers: int, *, strict: bool = False
+    jobs: Sequence[Job],
+    state: ModelState,
+    workers: int,
+    *,
+    on_blank: OnBlank = "keep",
+    groups: Mapping[Job, str] | None = None,
 ) -> Generator[FileOutcome]:
     """Normalize files, in this process if ``workers`` is 1; outcomes come as they are ready.
 
@@ -71,30 +77,36 @@ def normalize_files(
         State of the model.
     workers : int
         Number of processes.
-    strict : bool, optional
-        A blank tile fails instead of being written unchanged.
+    on_blank : {"keep", "warn", "raise"}, optional
+        A blank tile is written unchanged, which is an outcome of its own, or fails ("raise"). A calibration, unless it is
+        asked to look for blank tiles ("warn"), maps them like any other.
+    groups : mapping of Job to str, optional
+        The group of a file, for a calibration; a file without one gets the center's map.
     """
     normalizer = Normalizer.from_state(state)  # also checks, before processes are started, that it can be built
+    groups = groups or {}
     if workers > 1:
-        yield from _run_parallel(jobs, state, workers, strict)
+        yield from _run_parallel(jobs, state, workers, on_blank, groups)
         return
     threads = use_torch_threads(1)
     try:
         for job in jobs:
-            yield normalize_file(job, normalizer, strict)
+            yield normalize_file(job, normalizer, on_blank, groups.get(job))
     finally:
         use_torch_threads(threads)
 
 
-def normalize_file(job: Job, normalizer: Normalizer, strict: bool) -> FileOutcome:
+def normalize_file(job: Job, normalizer: Normalizer, on_blank: OnBlank, group: str | None = None) -> FileOutcome:
     """Read, normalize and write one file."""
+    told: dict[str, Any] = {} if group is None else {"group": group}
+    told["on_blank"] = "raise" if normalizer.keeps_blank or on_blank != "keep" else "keep"
     try:
         image = read_image(job.source)
         pixels = image.shape[0] * image.shape[1]
         try:
-            outcome, result = FileOutcome(job, "normalized", pixels), normalizer(image, on_blank="raise")
+            outcome, result = FileOutcome(job, "normalized", pixels), normalizer(image, **told)
         except NotEnoughTissueError as error:
-            if strict:
+            if on_blank == "raise":
                 raise
             outcome, result = FileOutcome(job, "blank", pixels, f"{job.source}: {error}"), image
         job.target.parent.mkdir(parents=True, exist_ok=True)
@@ -104,14 +116,16 @@ def normalize_file(job: Job, normalizer: Normalizer, strict: bool) -> FileOutcom
         return FileOutcome(job, "failed", 0, reason(job, error))
 
 
-def _run_parallel(jobs: Sequence[Job], state: ModelState, workers: int, strict: bool) -> Generator[FileOutcome]:
+def _run_parallel(
+    jobs: Sequence[Job], state: ModelState, workers: int, on_blank: OnBlank, groups: Mapping[Job, str]
+) -> Generator[FileOutcome]:
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     done: Counter[str] = Counter()
-    with ProcessPoolExecutor(workers, context, _Worker.start, (state, strict, stop)) as pool:
+    with ProcessPoolExecutor(workers, context, _Worker.start, (state, on_blank, stop)) as pool:
         try:
             with _deaf_children():
-                futures = [pool.submit(_Worker.work, job) for job in jobs]
+                futures = [pool.submit(_Worker.work, job, groups.get(job)) for job in jobs]
             for future in as_completed(futures):
                 outcome = future.result()
                 done[outcome.status] += 1
@@ -130,23 +144,23 @@ class _Worker:
     """The state of a worker process."""
 
     normalizer: Normalizer
-    strict: bool
+    on_blank: OnBlank
     stop: Event
     busy = threading.Lock()
 
     @classmethod
-    def start(cls, state: ModelState, strict: bool, stop: Event) -> None:
+    def start(cls, state: ModelState, on_blank: OnBlank, stop: Event) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides
         threading.Thread(target=cls._end_with_parent, daemon=True).start()
-        cls.normalizer, cls.strict, cls.stop = Normalizer.from_state(state), strict, stop
+        cls.normalizer, cls.on_blank, cls.stop = Normalizer.from_state(state), on_blank, stop
         use_torch_threads(1)
 
     @classmethod
-    def work(cls, job: Job) -> FileOutcome:
+    def work(cls, job: Job, group: str | None = None) -> FileOutcome:
         with cls.busy:
             if cls.stop.is_set():
                 return FileOutcome(job, "failed", message=f"{job.source}: interrupted")
-            return normalize_file(job, cls.normalizer, cls.strict)
+            return normalize_file(job, cls.normalizer, cls.on_blank, group)
 
     @classmethod
     def _end_with_parent(cls) -> None:

@@ -6,13 +6,16 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from stainxform.cli import text
 from stainxform.errors import ParameterError
+
+if TYPE_CHECKING:
+    from stainxform.normalizers.base import Normalizer
 
 __all__ = ["SeveralValues", "evaluate"]
 
@@ -100,7 +103,7 @@ def evaluate(
             raise ParameterError(f"{folder} is no folder")
     tiles = {name: files_of(where) for name, where in folders.items()}
     normalizers = {name: Normalizer.load(path) for name, path in _names_of(model).items()}
-    goal = target or _only_center({one.info.name for one in normalizers.values()}, list(tiles))
+    goal = target or _only_center({_center_of(one) for one in normalizers.values()}, list(tiles))
     evaluation = evaluate_centers(
         tiles,
         normalizers,
@@ -141,6 +144,13 @@ def _names_of(models: Sequence[Path]) -> dict[str, Path]:
         if len(set(names)) == len(names):
             return dict(zip(names, models))
     raise ParameterError("the same model is given twice")
+
+
+def _center_of(normalizer: Normalizer) -> str:
+    """The center that it makes images look like: of a calibration, not the one that it is made on."""
+    from stainxform.normalizers.calibration import Calibration
+
+    return normalizer.target_state.center if isinstance(normalizer, Calibration) else normalizer.info.name
 
 
 def _only_center(fitted: set[str], names: list[str]) -> str:

@@ -6,11 +6,15 @@ import importlib.util
 import os
 import platform
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stainxform.cli import text
+
+if TYPE_CHECKING:
+    from stainxform.image.tissue_color import TissueColor
+    from stainxform.io.modelfile import ModelState
 
 __all__ = ["info", "methods"]
 
@@ -60,8 +64,10 @@ def _model_facts(path: Path) -> list[tuple[str, object]]:
     from stainxform.normalizers.registry import registered
 
     state = read_model(path)
+    if state.method == "calibration":
+        return _calibration_facts(state, str(path))
     method = registered().get(state.method) or AUGMENTATIONS.get(state.method)
-    settings = [(f"  {name}", value) for name, value in sorted(state.parameters.items())]
+    settings = [(f"  {name}", _readable(name, value)) for name, value in sorted(state.parameters.items())]
     return [
         ("method", f"{state.method}: {method.title}" if method else f"{state.method} (unknown to this version)"),
         ("source", method.source if method else "unknown"),
@@ -73,6 +79,60 @@ def _model_facts(path: Path) -> list[tuple[str, object]]:
         ("sha256", state.sha256),
         ("version", f"stainxform {state.library_version}"),
     ]
+
+
+def _calibration_facts(state: ModelState, origin: str) -> list[tuple[str, object]]:
+    """What a calibration is of, and all that it holds of the other center."""
+    from stainxform.normalizers.calibration import Calibration
+
+    found = Calibration.from_state(state, origin)
+    settings, ours = found.settings, found.target_state
+    theirs = _numbers([state.parameters[name] for name in ("parts", "maps", "colorizer")]) + sum(
+        array.size for name, array in state.arrays.items() if not name.startswith("target/")
+    )
+    by_data = " (from the data)" if settings.center_weight == "auto" else ""
+    return [
+        ("method", f"calibration of a {ours.method} model"),
+        ("target", f"{ours.center or '(no name)'}, {ours.tiles} tiles"),
+        ("center", state.center or "(no name)"),
+        ("tiles", state.tiles),
+        ("license", state.license or "(none given)"),
+        ("groups", f"{len(found.groups)}: {', '.join(found.groups)}" if found.groups else "none kept"),
+        ("center weight", f"{found.center_weight:.2f}{by_data}"),
+        ("strength", settings.strength),
+        ("colors", f"{found.colors:,} of the other center" if found.colors else "none"),
+        ("tissue", _tissue(found.center.tissue)),
+        ("numbers", f"{theirs:,} of the other center, in maps and statistics"),
+        ("sha256", state.sha256),
+        ("version", f"stainxform {state.library_version}"),
+    ]
+
+
+def _numbers(held: Any) -> int:
+    """How many numbers there are in what JSON holds."""
+    if isinstance(held, dict | list):
+        return sum(map(_numbers, held.values() if isinstance(held, dict) else held))
+    return int(isinstance(held, int | float) and not isinstance(held, bool))
+
+
+def _readable(name: str, value: object) -> object:
+    """A setting in one line; the color of tissue, 21 numbers, in words."""
+    if name != "tissue":
+        return value
+    from stainxform.image.tissue_color import TissueColor
+
+    try:
+        return _tissue(TissueColor.from_numbers(value))
+    except (KeyError, TypeError, ValueError):  # of another version
+        return value
+
+
+def _tissue(tissue: TissueColor) -> str:
+    red, green, blue = tissue.pixels.mean
+    return (
+        f"mean optical density {red:.2f} {green:.2f} {blue:.2f} (red, green, blue) of {tissue.pixels.count:,} pixels in "
+        f"{tissue.tiles.count:,} tiles"
+    )
 
 
 def _system_facts() -> list[tuple[str, object]]:

@@ -69,7 +69,7 @@ def evaluate_centers(
         Tiles of each center by its name: whatever ``fit_center`` takes. Two centers or more.
     normalizers : mapping
         Normalizers by the name to print: fitted normalizers, paths of model files, or functions from uint8
-        ``(H, W, 3)`` to the same.
+        ``(H, W, 3)`` to the same. Of a calibration it is the center's map that is measured.
     target : str
         Name of the center that the normalizers were fitted on.
     groups : mapping of str to sequence, optional

@@ -40,6 +40,10 @@ class ColorHistogram:
     def __init__(self, colors: np.ndarray | None, counts: np.ndarray, levels: np.ndarray | None = None):
         self._colors, self._counts, self._levels = colors, counts, levels
 
+    def __getstate__(self) -> dict[str, object]:
+        """Without what is made again when it is asked for, so that a pickle does not depend on use."""
+        return {name: value for name, value in vars(self).items() if name.startswith("_")}
+
     @property
     def counts(self) -> np.ndarray:
         """How many pixels have each color, int64 ``(K,)``."""

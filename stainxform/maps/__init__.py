@@ -12,6 +12,7 @@ from stainxform.maps.pointwise import (
     StainMatrixMap,
 )
 from stainxform.maps.polynomial import PolynomialFit, PolynomialMap
+from stainxform.maps.transport import TransportMap
 
 __all__ = [
     "BakeError",
@@ -29,6 +30,7 @@ __all__ = [
     "PolynomialMap",
     "StainMatrixMap",
     "TileMap",
+    "TransportMap",
     "bake",
     "bake_center",
     "bake_error",

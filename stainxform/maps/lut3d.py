@@ -6,6 +6,7 @@ color is one.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, get_args
@@ -16,7 +17,7 @@ from stainxform._native.kernels import Lut3DKernel
 from stainxform._optional import is_tensor
 from stainxform.color import Planes, constant
 from stainxform.color.interpolation import Interpolation, locate, multilinear, tetrahedral
-from stainxform.errors import ParameterError
+from stainxform.errors import ParameterError, StainXformWarning
 from stainxform.image.histogram import ColorHistogram, weighted_percentile
 from stainxform.io.sources import iterate
 from stainxform.maps.base import ColorMap, ImageMap
@@ -173,7 +174,9 @@ class HasMapForTiles(Protocol):
 def bake_center(
     normalizer: HasMapForTiles, images: Any, nodes: int = 33, interpolation: Interpolation = "tetrahedral"
 ) -> Lut3DMap:
-    """The one table that takes another center to the normalizer's.
+    """The one table that takes another center to the normalizer's; deprecated, use :meth:`stainxform.Normalizer.calibrate`.
+
+    It warns with DeprecationWarning, and is ``bake(normalizer.calibrate(images, center_weight=1).closed_map_of(None))``.
 
     Parameters
     ----------
@@ -189,11 +192,22 @@ def bake_center(
     Raises
     ------
     ParameterError
-        A normalizer whose maps look at more than a pixel's own color.
+        A network whose model file does not say what color its center's tissue has.
     NotEnoughTissueError
         Too little tissue to estimate from.
     """
-    return bake(normalizer.map_for_tiles(images), nodes, interpolation)
+    warnings.warn(
+        "bake_center is deprecated: bake(normalizer.calibrate(images).closed_map_of(None)) is the same map, and the "
+        "calibration can be saved, and used, like any normalizer",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    if not hasattr(normalizer, "calibrate") or getattr(normalizer, "fixed_map", None) is not None:
+        return bake(normalizer.map_for_tiles(images), nodes, interpolation)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StainXformWarning)  # a table never said how sure it is
+        calibration = normalizer.calibrate(images, center_weight=1, qc="off")
+    return bake(calibration.closed_map_of(None), nodes, interpolation)
 
 
 @dataclass(frozen=True)

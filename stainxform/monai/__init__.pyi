@@ -1,6 +1,6 @@
 """Written by .ci/stubs.py: the classes of stainxform.monai, as they follow from the registries."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 from monai.config.type_definitions import KeysCollection
@@ -131,6 +131,7 @@ class ColorNormNetd(StainNormalized):
         value_range: ValueRange = (0, 255),
         on_blank: OnBlank = "keep",
         allow_missing_keys: bool = False,
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 ColorNormNetD = ColorNormNetd
@@ -167,6 +168,7 @@ class HistogramMatchingd(StainNormalized):
         value_range: ValueRange = (0, 255),
         on_blank: OnBlank = "keep",
         allow_missing_keys: bool = False,
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 HistogramMatchingD = HistogramMatchingd
@@ -203,6 +205,7 @@ class Khand(StainNormalized):
         value_range: ValueRange = (0, 255),
         on_blank: OnBlank = "keep",
         allow_missing_keys: bool = False,
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 KhanD = Khand
@@ -239,6 +242,7 @@ class Macenkod(StainNormalized):
         value_range: ValueRange = (0, 255),
         on_blank: OnBlank = "keep",
         allow_missing_keys: bool = False,
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 MacenkoD = Macenkod
@@ -275,6 +279,7 @@ class Ramakrishnand(StainNormalized):
         value_range: ValueRange = (0, 255),
         on_blank: OnBlank = "keep",
         allow_missing_keys: bool = False,
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 RamakrishnanD = Ramakrishnand
@@ -311,6 +316,7 @@ class Reinhardd(StainNormalized):
         value_range: ValueRange = (0, 255),
         on_blank: OnBlank = "keep",
         allow_missing_keys: bool = False,
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 ReinhardD = Reinhardd
@@ -347,6 +353,7 @@ class ReinhardModifiedd(StainNormalized):
         value_range: ValueRange = (0, 255),
         on_blank: OnBlank = "keep",
         allow_missing_keys: bool = False,
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 ReinhardModifiedD = ReinhardModifiedd
@@ -383,6 +390,7 @@ class StainGANd(StainNormalized):
         value_range: ValueRange = (0, 255),
         on_blank: OnBlank = "keep",
         allow_missing_keys: bool = False,
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 StainGAND = StainGANd
@@ -419,6 +427,7 @@ class StainLUTd(StainNormalized):
         value_range: ValueRange = (0, 255),
         on_blank: OnBlank = "keep",
         allow_missing_keys: bool = False,
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 StainLUTD = StainLUTd
@@ -455,6 +464,7 @@ class StainNetd(StainNormalized):
         value_range: ValueRange = (0, 255),
         on_blank: OnBlank = "keep",
         allow_missing_keys: bool = False,
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 StainNetD = StainNetd
@@ -491,6 +501,7 @@ class Transportd(StainNormalized):
         value_range: ValueRange = (0, 255),
         on_blank: OnBlank = "keep",
         allow_missing_keys: bool = False,
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 TransportD = Transportd
@@ -527,6 +538,7 @@ class Vahadaned(StainNormalized):
         value_range: ValueRange = (0, 255),
         on_blank: OnBlank = "keep",
         allow_missing_keys: bool = False,
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 VahadaneD = Vahadaned

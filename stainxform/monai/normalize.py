@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stainxform._hosts.normalize import for_method
+from stainxform._hosts.normalize import check_group_key, for_method, group_at, in_group
 from stainxform.image.blank import OnBlank, check_on_blank
 from stainxform.image.layout import ValueRange, check_image
 from stainxform.monai.augment import single_image
@@ -60,13 +60,16 @@ class StainNormalize(Transform):
         self.value_range = value_range
         self.on_blank = on_blank
 
-    def __call__(self, img: NdarrayOrTensor) -> NdarrayOrTensor:
+    def __call__(self, img: NdarrayOrTensor, group: Hashable | None = None) -> NdarrayOrTensor:
         """Normalize one image.
 
         Parameters
         ----------
         img : ndarray or Tensor
             ``(3, H, W)`` numpy array, tensor or MetaTensor; uint8 in 0..255, or float in ``value_range``.
+        group : hashable, optional
+            Of a calibration: the slide, patient or other group that the image is from; None, and a group that is not
+            known: the center's map.
 
         Returns
         -------
@@ -79,9 +82,11 @@ class StainNormalize(Transform):
             A volume, a batch, another number of channels, NaN, or values far outside ``value_range``.
         NotEnoughTissueError
             A blank image, with ``on_blank="raise"``.
+        ParameterError
+            A group, and a model that is no calibration.
         """
-        img = single_image(img)
-        return self.normalizer(img, value_range=self.value_range, channel_axis=-3, on_blank=self.on_blank)
+        img, grouped = single_image(img), in_group(self.normalizer, group)
+        return self.normalizer(img, value_range=self.value_range, channel_axis=-3, on_blank=self.on_blank, **grouped)
 
 
 class StainNormalized(MapTransform):
@@ -99,6 +104,17 @@ class StainNormalized(MapTransform):
         See :class:`StainNormalize`.
     allow_missing_keys : bool, optional
         Skip a key that is not in the data, instead of raising KeyError.
+    group_key : hashable, optional
+        Where the data name the slide, patient or other group that the images are from, for a calibration, which may have
+        a map for each. None, here or in the data, and a group that is not known: the center's map. Data without this key
+        raise KeyError, whatever ``allow_missing_keys`` says.
+
+    Raises
+    ------
+    ModelFileError
+        See :class:`StainNormalize`.
+    ParameterError
+        See :class:`StainNormalize`; also a ``group_key`` for a model that is no calibration.
     """
 
     __module__ = "stainxform.monai"
@@ -114,15 +130,19 @@ class StainNormalized(MapTransform):
         value_range: ValueRange = (0, 255),
         on_blank: OnBlank = "keep",
         allow_missing_keys: bool = False,
+        group_key: Hashable | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.normalize = self.array(model, value_range, on_blank)
+        check_group_key(self.normalize.normalizer, group_key)
+        self.group_key = group_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a new dictionary with the images under ``keys`` normalized and everything else as it was."""
         d = dict(data)
+        group = None if self.group_key is None else group_at(d, self.group_key)
         for key in self.key_iterator(d):
-            d[key] = self.normalize(d[key])
+            d[key] = self.normalize(d[key], group)
         return d
 
 

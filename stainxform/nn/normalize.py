@@ -29,13 +29,14 @@ class Normalize(nn.Module):
     estimated map were fixed.
 
     It computes in float32 on the device of the image, which must be that of the module, and stays in eval mode, whatever
-    the model around it does. Blank images come back unchanged, except from a map, which knows no blank images.
+    the model around it does. Blank images come back unchanged, except from a map or a calibration, which map them like any other.
 
     Parameters
     ----------
     model : str, Path, Normalizer or ImageMap
         Path of a model file, a fitted :class:`~stainxform.Normalizer`, or a map that is applied as it is, such as
-        ``normalizer.map_for_tiles(tiles)`` of a slide.
+        ``normalizer.map_for_tiles(tiles)`` of a slide. Of a calibration it is the center's map; ``for_group(name)`` gives
+        that of a group.
     value_range : (float, float), optional
         (low, high) of float images. Ignored for uint8.
 
@@ -107,7 +108,7 @@ def _core(model: Normalizer | ImageMap) -> nn.Module:
     color_map = model if isinstance(model, ImageMap) else model.fixed_map
     module = MapColors(color_map) if isinstance(color_map, ColorMap) else model.torch_module()
     if module is not None:
-        return OnUnitImages(module, None if isinstance(model, ImageMap) else model.min_tissue)
+        return OnUnitImages(module, model.min_tissue if isinstance(model, Normalizer) and model.keeps_blank else None)
     if isinstance(model, Normalizer):
         return Estimated(model)
     raise ParameterError(f"a {type(model).__name__} cannot be computed inside a model; pass its normalizer")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -77,6 +77,9 @@ class Normalizer(ABC):
 
     calibrated_by_alignment: ClassVar[bool] = False
     """Whether a calibration moves another center's tissue to our center's before a network sees it."""
+
+    keeps_blank: ClassVar[bool] = True
+    """Whether an image with too little tissue comes back unchanged, unless a call asks for something else."""
 
     Settings: ClassVar[type[BaseSettings]] = BaseSettings
     """The settings of :meth:`fit`: a dataclass that checks itself."""
@@ -274,31 +277,81 @@ class Normalizer(ABC):
         """
         raise ParameterError(f"{self.method} has no one map for several tiles; use map_for on one image")
 
-    def calibrate(self, images: Any = None, **options: Any) -> Calibration:
-        """Get to know another center once: a normalizer with a fixed map, for all its images.
+    def calibrate(
+        self,
+        images: Any = None,
+        *,
+        slides: Any = None,
+        sampling: Mapping[str, Any] | None = None,
+        groups: Any = None,
+        center_weight: str | float = "auto",
+        strength: float = 1.0,
+        keep_groups: bool = False,
+        keep_colors: bool = False,
+        center: str = "",
+        license: str = "",
+        min_tissue: float | None = None,
+        image_key: str = "image",
+        value_range: ValueRange | None = None,
+        qc: str = "warn",
+    ) -> Calibration:
+        """Get to know another center once: a normalizer with a fixed map for its images.
 
         Parameters
         ----------
         images : str, Path, array_like, Dataset or iterable of these, optional
-            Tiles of the other center, without labels; or ``slides=``.
-        **options
-            See :func:`stainxform.normalizers.calibration.calibrate`: slides, groups, center_weight, strength, and more.
+            Tiles of the other center, without labels, as :func:`stainxform.fit_center` takes them.
+        slides : str, Path, Slide or iterable of these, optional
+            Its whole slides, instead of tiles; each slide is a group, named after its file, unless ``groups`` says
+            otherwise.
+        sampling : mapping, optional
+            How tiles are drawn from slides, see :func:`stainxform.fit_center`.
+        groups : str, mapping, callable or sequence, optional
+            Which slide, patient or block each tile is from: "folder", "file", a pattern such as "{group}_*.png", a
+            mapping from path, file name or stem to a name, a function of the path, or a list with one name a tile.
+        center_weight : str or float, optional
+            How much of the whole center, and how much of its own group, an image's map is made for: 0 the group's own
+            map, 1 the center's, "auto" what the data say.
+        strength : float, optional
+            Part of the way from an image to its normalized form, 0 to 1.
+        keep_groups : bool, optional
+            Whether a file holds names and maps of the groups; without them it holds the center's map alone.
+        keep_colors : bool, optional
+            Whether the file of a method that counts colors holds them, so that the calibration can grow after loading.
+        center : str, optional
+            A name for the other center, stored in the file.
+        license : str, optional
+            The license of the calibration, stored in the file.
+        min_tissue : float, optional
+            Tiles with a smaller fraction of tissue are skipped; default: as in the fit.
+        image_key : str, optional
+            Where the image is in dictionary items of a Dataset.
+        value_range : (float, float), optional
+            Range of float tiles, default (0, 1).
+        qc : str, optional
+            Quality control of the tiles: "warn", "drop" or "off", see :func:`stainxform.fit_center`.
 
         Returns
         -------
         Calibration
-            A normalizer like any other, for images of the other center.
+            A normalizer like any other, for images of the other center; call it with ``group=`` for those of a group.
 
         Raises
         ------
         ParameterError
-            An option that makes no sense; checked before anything is read.
+            An option that makes no sense, or groups that cannot be told; checked before a tile is read.
+        InvalidImageError
+            Nothing found, or a tile cannot be read.
         NotEnoughTissueError
-            Every tile is blank.
+            Every tile is blank, or too little tissue to estimate from.
         """
         from stainxform.normalizers.calibration import calibrate
 
-        return calibrate(self, images, **options)
+        return calibrate(
+            self, images, slides=slides, sampling=sampling, groups=groups, center_weight=center_weight, strength=strength,
+            keep_groups=keep_groups, keep_colors=keep_colors, center=center, license=license, min_tissue=min_tissue,
+            image_key=image_key, value_range=value_range, qc=qc,
+        )  # fmt: skip
 
     def __call__(
         self,

@@ -24,7 +24,7 @@ __all__ = ["center_tiles", "check_about", "fit_center", "usable_tiles"]
 
 def fit_center(
     images: Any = None,
-    method: str = "stainlut",
+    method: str = "transport",
     *,
     slides: Any = None,
     sampling: Mapping[str, Any] | None = None,
@@ -44,7 +44,8 @@ def fit_center(
         The center's tiles: a folder (searched recursively), a glob pattern, files, arrays ``(H, W, 3)`` or
         ``(N, H, W, 3)``, tensors ``(3, H, W)``, or a torch/MONAI Dataset of any of these.
     method : str, optional
-        A registered name; ``stainxform methods`` lists them.
+        A registered name; ``stainxform methods`` lists them. The default, transport, is the one whose calibrations help
+        most surely, and needs no training.
     slides : str, Path, Slide or iterable of these, optional
         The center's whole slides, instead of tiles: a folder, a glob pattern, files, open Slides, or a list of these.
         Tissue tiles are drawn from them, as many of each slide, and read when they are needed.

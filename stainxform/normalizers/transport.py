@@ -10,30 +10,18 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stainxform.color import CIELab, ColorSpace, Planes, ReversibleDensity, mix, stack
+from stainxform.color import CIELab, ColorSpace, ReversibleDensity
 from stainxform.errors import NotEnoughTissueError
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.moments import Moments
-from stainxform.image.tissue import MIN_TISSUE_PIXELS, tissue_planes, tissue_weight
+from stainxform.image.tissue import MIN_TISSUE_PIXELS, tissue_planes
 from stainxform.io.settings import Settings
 from stainxform.io.sources import histograms_of
 from stainxform.maps import ColorMap
+from stainxform.maps.transport import Levels, TransportMap
 from stainxform.normalizers.base import PointwiseNormalizer, fitted
 
 __all__ = ["SPACES", "Transport", "TransportMap", "TransportSettings", "geodesic", "monge_map"]
-
-
-@dataclass(frozen=True)
-class Levels(ColorSpace):
-    """RGB in levels, 0 to 255."""
-
-    def from_rgb(self, planes: Planes) -> Planes:
-        """RGB planes in [0, 1] to levels."""
-        return planes * 255.0
-
-    def to_rgb(self, planes: Planes) -> Planes:
-        """Levels to RGB planes, unclipped."""
-        return planes / 255.0
 
 
 SPACES: dict[str, ColorSpace] = {"od": ReversibleDensity(io=256, offset=1), "rgb": Levels(), "cielab": CIELab()}
@@ -93,31 +81,6 @@ def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
     """Power of a symmetric positive definite matrix."""
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     return np.asarray((vectors * np.maximum(values, np.finfo(float).tiny) ** exponent) @ vectors.T)
-
-
-@dataclass(frozen=True, eq=False)
-class TransportMap(ColorMap):
-    """An affine map of colors in some space, for tissue; glass stays, and in between colors are moved part of the way.
-
-    Parameters
-    ----------
-    space : ColorSpace
-        Where the map is affine.
-    matrix : ndarray
-        Float64 ``(3, 3)``.
-    offset : ndarray
-        Float64 ``(3,)``, in units of the space.
-    """
-
-    space: ColorSpace
-    matrix: np.ndarray
-    offset: np.ndarray
-
-    def evaluate(self, planes: Planes) -> Planes:
-        """RGB planes -> color space -> affine, as far as a color is tissue -> RGB planes."""
-        values = self.space.from_rgb(planes)
-        moved = stack([row + float(by) for row, by in zip(mix(self.matrix, values), self.offset)])
-        return self.space.to_rgb(values + tissue_weight(planes) * (moved - values))
 
 
 @dataclass(frozen=True, kw_only=True)

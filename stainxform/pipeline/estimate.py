@@ -19,10 +19,13 @@ def slide_map(
 ) -> ImageMap:
     """The one map for a whole slide: every tile of it is mapped alike, so there are no seams.
 
+    For the slides of one other center :meth:`stainxform.Normalizer.calibrate` is the better door: it learns from all of
+    them, once, and how much of a slide's own color to believe.
+
     Parameters
     ----------
     normalizer : Normalizer
-        A fitted normalizer.
+        A fitted normalizer; one with a fixed map, such as a calibration, gives that, and no tile is read.
     slide : Slide
         An open slide.
     tiles : int, optional
@@ -37,8 +40,10 @@ def slide_map(
     Raises
     ------
     NotEnoughTissueError
-        A slide without tissue.
+        A slide without tissue, where the map depends on it.
     """
+    if normalizer.fixed_map is not None:
+        return normalizer.fixed_map
     while True:
         try:
             sample = SlideTiles(slide, per_slide=tiles, size=size, level=level, seed=seed)

@@ -60,6 +60,8 @@ def _process(job: Job, recipe: Recipe, slide: Slide, strict: bool, progress: Pro
     facts |= {"fingerprint": fingerprint, "versions": record.versions()}
     if recipe.names:
         facts["names"] = {"source": job.source.name, "output": job.target.name}
+        if recipe.is_calibrated:
+            facts["names"]["group"] = recipe.group_of(job.source)
     earlier = record.read(job.target)
     if recipe.output.files(job.target):
         if earlier is None or earlier["fingerprint"] != fingerprint:
@@ -70,13 +72,14 @@ def _process(job: Job, recipe: Recipe, slide: Slide, strict: bool, progress: Pro
             _finish(job, recipe, facts)
         return Outcome(job, "complete")
 
-    normalizer = None if recipe.model is None else recipe.model.normalizer(device)
+    normalizer = recipe.normalizer_for(job.source, device)
 
     def map_for(side: int) -> ImageMap | None:
         """The map; once there is one, the record tells what the files that follow are."""
         found = None
         if normalizer is not None:
-            found = TileMap(normalizer, side) if recipe.statistics == "tile" else slide_map(normalizer, slide)
+            by_tile = recipe.statistics == "tile" and not recipe.is_calibrated
+            found = TileMap(normalizer, side) if by_tile else slide_map(normalizer, slide)
         job.target.parent.mkdir(parents=True, exist_ok=True)
         record.write(job.target, facts | {"output": None})
         return found
@@ -104,9 +107,18 @@ def _facts(job: Job, recipe: Recipe, slide: Slide, device: str) -> dict[str, Any
             "statistics": recipe.statistics,
             "reader": slide.reader,
             "device": device.partition(":")[0],
+            **_group(job, recipe),
         },
         "version": __version__,
     }
+
+
+def _group(job: Job, recipe: Recipe) -> dict[str, int | None]:
+    """The group as its place among those of the calibration: a name may identify a patient."""
+    if not recipe.is_calibrated:
+        return {}
+    group = recipe.group_of(job.source)
+    return {"group": None if group is None else recipe.groups.index(group)}
 
 
 def _finish(job: Job, recipe: Recipe, facts: dict[str, Any]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
 
-from stainxform.errors import ParameterError
+from stainxform.errors import ParameterError, StainXformWarning
 from stainxform.io.outputs import Job, plan
 from stainxform.pipeline import record
 from stainxform.pipeline.model import ModelFile
@@ -36,6 +37,7 @@ def normalize_slides(
     device: str = "auto",
     threads: int = 2,
     names: bool = False,
+    group: str | None = None,
     resume: bool = False,
     force: bool = False,
     shard: str = "1/1",
@@ -58,7 +60,8 @@ def normalize_slides(
     background : str, optional
         "normalize": every pixel is mapped. "keep": tiles without tissue keep their pixels.
     statistics : str, optional
-        "slide": one map for each slide, no seams. "tile": each tile of 512 pixels has its own.
+        "slide": one map for each slide, no seams. "tile": each tile of 512 pixels has its own. A calibration has its map
+        already.
     reader : str, optional
         See :func:`stainxform.open_slide`.
     device : str, optional
@@ -66,7 +69,10 @@ def normalize_slides(
     threads : int, optional
         How many read, map and write one slide. No byte depends on it.
     names : bool, optional
-        The records hold the names of the files, too, which may identify patients.
+        The records hold the names of the files, and of a calibration's group, which may identify patients.
+    group : str, optional
+        The group of a calibration that all slides are from. None: each slide is of the group named after its file, if
+        the calibration knows it, else of the center.
     resume : bool, optional
         Outputs that are complete are left as they are, partial ones of something else refused.
     force : bool, optional
@@ -95,7 +101,7 @@ def normalize_slides(
     """
     chosen = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     kind = Pyramid(options or PyramidOptions(), background)
-    recipe = Recipe(kind, ModelFile.at(model), statistics, reader, device, threads, names)
+    recipe = Recipe(kind, ModelFile.at(model), statistics, reader, device, threads, names, group)
     jobs = plan_slides(chosen, Path(output), kind, shard)
     outcomes = run(
         jobs, recipe, resume=resume, force=force, scheduler=scheduler, resources=resources, progress=progress
@@ -127,6 +133,12 @@ def run(
     """Make the output of every slide; outcomes come as they are ready. See :func:`normalize_slides`."""
     if resume and force:
         raise ParameterError("resume keeps complete outputs, force makes them again: give one of them")
+    if recipe.group is not None and recipe.group not in recipe.groups:
+        warnings.warn(
+            f"the calibration holds no map of the group {recipe.group!r}: the center's is used",
+            StainXformWarning,
+            stacklevel=2,
+        )
     if resources and not scheduler:
         raise ParameterError("resources are those of Dask workers: give a scheduler, too")
     if not scheduler:

@@ -1,6 +1,6 @@
 """Written by .ci/stubs.py: the classes of stainxform.torchvision, as they follow from the registries."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 from stainxform.augment.base import Interval
@@ -48,6 +48,7 @@ class ColorNormNet(StainNormalize):
         model: str | Path | Normalizer,
         value_range: ValueRange = (0, 1),
         on_blank: OnBlank = "keep",
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 class HistogramMatching(StainNormalize):
@@ -63,6 +64,7 @@ class HistogramMatching(StainNormalize):
         model: str | Path | Normalizer,
         value_range: ValueRange = (0, 1),
         on_blank: OnBlank = "keep",
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 class Khan(StainNormalize):
@@ -78,6 +80,7 @@ class Khan(StainNormalize):
         model: str | Path | Normalizer,
         value_range: ValueRange = (0, 1),
         on_blank: OnBlank = "keep",
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 class Macenko(StainNormalize):
@@ -93,6 +96,7 @@ class Macenko(StainNormalize):
         model: str | Path | Normalizer,
         value_range: ValueRange = (0, 1),
         on_blank: OnBlank = "keep",
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 class Ramakrishnan(StainNormalize):
@@ -108,6 +112,7 @@ class Ramakrishnan(StainNormalize):
         model: str | Path | Normalizer,
         value_range: ValueRange = (0, 1),
         on_blank: OnBlank = "keep",
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 class Reinhard(StainNormalize):
@@ -123,6 +128,7 @@ class Reinhard(StainNormalize):
         model: str | Path | Normalizer,
         value_range: ValueRange = (0, 1),
         on_blank: OnBlank = "keep",
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 class ReinhardModified(StainNormalize):
@@ -138,6 +144,7 @@ class ReinhardModified(StainNormalize):
         model: str | Path | Normalizer,
         value_range: ValueRange = (0, 1),
         on_blank: OnBlank = "keep",
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 class StainGAN(StainNormalize):
@@ -153,6 +160,7 @@ class StainGAN(StainNormalize):
         model: str | Path | Normalizer,
         value_range: ValueRange = (0, 1),
         on_blank: OnBlank = "keep",
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 class StainLUT(StainNormalize):
@@ -168,6 +176,7 @@ class StainLUT(StainNormalize):
         model: str | Path | Normalizer,
         value_range: ValueRange = (0, 1),
         on_blank: OnBlank = "keep",
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 class StainNet(StainNormalize):
@@ -183,6 +192,7 @@ class StainNet(StainNormalize):
         model: str | Path | Normalizer,
         value_range: ValueRange = (0, 1),
         on_blank: OnBlank = "keep",
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 class Transport(StainNormalize):
@@ -198,6 +208,7 @@ class Transport(StainNormalize):
         model: str | Path | Normalizer,
         value_range: ValueRange = (0, 1),
         on_blank: OnBlank = "keep",
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 class Vahadane(StainNormalize):
@@ -213,6 +224,7 @@ class Vahadane(StainNormalize):
         model: str | Path | Normalizer,
         value_range: ValueRange = (0, 1),
         on_blank: OnBlank = "keep",
+        group_key: Hashable | None = None,
     ) -> None: ...
 
 class RandBrightnessContrast(RandAugmentation):

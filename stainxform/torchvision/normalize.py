@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
-from stainxform._hosts.normalize import for_method
+from stainxform._hosts.normalize import check_group_key, for_method, group_at, in_group
 from stainxform.image.blank import OnBlank
 from stainxform.image.layout import ValueRange
 from stainxform.normalizers.base import Normalizer
+from stainxform.normalizers.calibration import Calibration
 from stainxform.normalizers.models import resolve_model
 from stainxform.normalizers.registry import Method
 from stainxform.torchvision.base import ColorTransform
@@ -31,13 +34,18 @@ class StainNormalize(ColorTransform):
     on_blank : {"keep", "warn", "raise"}, optional
         An image with too little tissue is returned unchanged ("keep"), with a StainXformWarning ("warn"), or raises
         NotEnoughTissueError ("raise").
+    group_key : hashable, optional
+        Where a sample, a dictionary or a tuple that holds one, names the slide, patient or other group that its images
+        are from, for a calibration, which may have a map for each. None, here or in the sample, and a group that is not
+        known: the center's map. A sample without this key raises KeyError.
 
     Raises
     ------
     ModelFileError
         The file is missing or no valid model.
     ParameterError
-        An argument makes no sense, or the model is of a method that this transform does not take.
+        An argument makes no sense, or the model is of a method that this transform does not take; or a ``group_key`` for
+        a model that is no calibration.
     """
 
     __module__ = "stainxform.torchvision"
@@ -45,11 +53,28 @@ class StainNormalize(ColorTransform):
     """The one method whose models are accepted; None: any."""
 
     def __init__(
-        self, model: str | Path | Normalizer, value_range: ValueRange = (0, 1), on_blank: OnBlank = "keep"
+        self,
+        model: str | Path | Normalizer,
+        value_range: ValueRange = (0, 1),
+        on_blank: OnBlank = "keep",
+        group_key: Hashable | None = None,
     ) -> None:
         super().__init__(value_range, on_blank)
         self.normalizer = resolve_model(model, self.method)
         self.model = model if isinstance(model, Normalizer) else str(model)
+        check_group_key(self.normalizer, group_key)
+        self.group_key = group_key
+
+    def forward(self, *inputs: Any) -> Any:
+        """Normalize the images of a sample."""
+        if self.group_key is None:
+            return super().forward(*inputs)
+        parts = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], tuple | list) else inputs
+        sample = next((part for part in parts if isinstance(part, Mapping)), {})
+        of_group = copy.copy(self)  # torchvision shows a transform the images of a sample, and not the rest
+        if grouped := in_group(self.normalizer, group_at(sample, self.group_key)):
+            of_group.normalizer = cast(Calibration, self.normalizer).for_group(**grouped)
+        return super(StainNormalize, of_group).forward(*inputs)
 
     def change(self, image: Any, channel_axis: int, params: dict[str, Any]) -> Any:
         """Normalize an image, or each frame of a video."""

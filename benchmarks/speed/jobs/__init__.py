@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-JOBS = ("macenko", "vahadane", "reinhard", "histogram_matching", "hed", "hsv", "map_only", "lut3d", "stainlut_lookup",
-        "stainnet")  # fmt: skip
+JOBS = ("macenko", "vahadane", "reinhard", "histogram_matching", "hed", "hsv", "map_only", "calibrated_map", "lut3d",
+        "stainlut_lookup", "stainnet")  # fmt: skip
 
 Run = Callable[[], Any]
 Maker = Callable[[], Run]

@@ -49,6 +49,7 @@ from stainxform._native.kernels.tables import (
     gray_lut,
     lut4d,
 )
+from stainxform._native.kernels.tissue import TissueDensityKernel, TissueLightKernel, TissueWeight
 
 __all__ = [
     "Colors",
@@ -62,6 +63,9 @@ __all__ = [
     "MixtureKernel",
     "NetworkKernel",
     "StainKernel",
+    "TissueDensityKernel",
+    "TissueLightKernel",
+    "TissueWeight",
     "channel_counts",
     "color_counts",
     "count_between",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from stainxform._native import native
 from stainxform._native.signatures import Density, DensityMap, HsvMap, LabMap, Light, Map, MixtureMap, StainMap
 from stainxform.color import D65, RGB_FROM_XYZ, XYZ_FROM_RGB, LogDensity
 
-_BITS = 1 / math.log(2)
+BITS = 1 / math.log(2)
 """The kernels measure density in powers of 2."""
 
 _NO_FLOOR = -1e30
@@ -35,12 +35,14 @@ class Kernel(Protocol):
         ...
 
 
-def _density(space: LogDensity) -> Density:
+def density(space: LogDensity) -> Density:
+    """How a density is computed from light."""
     lowest = space.lowest if min(space.offset) > 0 else max(space.lowest, _ALMOST_BLACK)
-    return Density(lowest, max(space.floor * _BITS, _NO_FLOOR), space.scale, space.offset)
+    return Density(lowest, max(space.floor * BITS, _NO_FLOOR), space.scale, space.offset)
 
 
-def _light(space: LogDensity) -> Light:
+def light(space: LogDensity) -> Light:
+    """How light is computed from a density."""
     return Light(space.gain, space.shift)
 
 
@@ -52,6 +54,10 @@ class Mapped:
     @cached_property
     def _map(self) -> Map:
         raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what C++ reads, which holds pointers."""
+        return {name: value for name, value in vars(self).items() if name != "_map"}
 
     def __call__(
         self,
@@ -82,7 +88,7 @@ class DensityKernel(Mapped):
 
     @cached_property
     def _map(self) -> Map:
-        return DensityMap(_density(self.space), _light(self.space), numbers(self.matrix), numbers(self.bias * _BITS))
+        return DensityMap(density(self.space), light(self.space), numbers(self.matrix), numbers(self.bias * BITS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +103,8 @@ class MixtureKernel(Mapped):
     @cached_property
     def _map(self) -> Map:
         return MixtureMap(
-            _density(self.space), _light(self.space),
-            *map(numbers, (self.separate, self.recombine, self.bias * _BITS)),
+            density(self.space), light(self.space),
+            *map(numbers, (self.separate, self.recombine, self.bias * BITS)),
         )  # fmt: skip
 
 
@@ -118,7 +124,7 @@ class StainKernel(Mapped):
         stains = self.stain_matrix
         cosine = float(stains[:, 0] @ stains[:, 1])
         return StainMap(
-            _density(self.source), _light(self.target), numbers(stains.T), self.penalty * _BITS,
+            density(self.source), light(self.target), numbers(stains.T), self.penalty * BITS,
             cosine, self.determinant, numbers(self.recombine),
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What ``stainxform demo`` does: fit a center, normalize another center's images, compare them with the truth.
+"""What ``stainxform demo`` does: fit a center, calibrate another one, normalize its images, compare them with the truth.
 
 The tissue is synthetic (:mod:`stainxform.samples`), so what our center would have shown of it is known exactly.
 """
@@ -6,31 +6,35 @@ The tissue is synthetic (:mod:`stainxform.samples`), so what our center would ha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stainxform.errors import MissingDependencyError, ParameterError
+from stainxform.errors import ParameterError
 
 if TYPE_CHECKING:
     from stainxform.normalizers.base import Normalizer
+    from stainxform.samples import Center
 
-__all__ = ["METHODS", "RANDOMIZATION", "STEPS", "TEST_TILES", "Files", "Score", "run_demo"]
+__all__ = ["CONTENTS", "METHODS", "Files", "Score", "run_demo"]
 
-METHODS = {"reinhard": "Reinhard", "macenko": "Macenko", "stainlut": "StainLUT"}
-"""What is compared. The last one that can run makes the model file."""
+METHODS = {"macenko": "Macenko", "transport": "transport"}
+"""What is compared, per tile and calibrated. The last one makes the model files."""
 
-STEPS = 600
-"""Training steps of StainLUT: few enough for a minute on two cores, enough to see what it does."""
+CONTENTS = (
+    {"cellularity": 0.05, "background": 0.05},
+    {"cellularity": 0.9, "background": 0.3},
+    {"cellularity": 0.5, "background": 0.15},
+)
+"""The tiles of a slide: stroma, epithelium beside glass, and both, as in real slides no two tiles show the same."""
 
-RANDOMIZATION = {"brightness": 0.25, "contrast": 0.25, "saturation": 0.25}
-"""Wider than the default: the other center is much darker than ours, as two real ones may be."""
+SLIDE_TO_SLIDE = 0.05
+"""Relative standard deviation of the amounts of stain between the slides of a center."""
 
-TEST_TILES = 6
-_FIT_SEED, _TEST_SEED = 1, 2  # not the same tissue
+_OUR_SEED, _THEIR_SEED, _TEST_SEED = 1, 2, 3  # not the same tissue
 
 
 @dataclass(frozen=True)
@@ -53,23 +57,33 @@ class Files:
 
     @property
     def ours(self) -> Path:
-        """Tiles of our center, for the fit."""
+        """Tiles of our center, a folder for each slide: for the fit."""
         return self.folder / "center_a"
 
     @property
-    def other(self) -> Path:
-        """Tiles of the other center."""
+    def theirs(self) -> Path:
+        """Tiles of the other center, a folder for each slide: for the calibration."""
         return self.folder / "center_b"
 
     @property
+    def test(self) -> Path:
+        """Other tiles of the same slides, to be normalized."""
+        return self.folder / "center_b_test"
+
+    @property
     def truth(self) -> Path:
-        """The tissue of ``other``, as our center would have shown it."""
+        """The tissue of ``test``, as our center would have shown it."""
         return self.folder / "center_b_truth"
 
     @property
     def model(self) -> Path:
         """The model file of our center."""
-        return self.folder / "center_a.safetensors"
+        return self.folder / "demo_center_a.safetensors"
+
+    @property
+    def calibration(self) -> Path:
+        """The calibration of the other center."""
+        return self.folder / "demo_center_b_to_a.safetensors"
 
     @property
     def picture(self) -> Path:
@@ -80,22 +94,19 @@ class Files:
 def run_demo(
     folder: str | Path,
     *,
-    steps: int = STEPS,
-    tiles: int = 12,
+    slides: int = 4,
     size: int = 256,
     force: bool = False,
     tell: Callable[[str], None] = lambda message: None,
 ) -> list[Score]:
-    """Generate two centers, fit each method on one, normalize the other one, compare with the truth.
+    """Generate two centers, fit each method on one, calibrate the other one, compare its images with the truth.
 
     Parameters
     ----------
     folder : str or Path
         Where everything goes, see :class:`Files`.
-    steps : int, optional
-        Training steps of StainLUT.
-    tiles : int, optional
-        Number of tiles to fit on.
+    slides : int, optional
+        Number of slides of each center; a slide has a tile of each of :data:`CONTENTS`.
     size : int, optional
         Side of the tiles in pixels, at least 32.
     force : bool, optional
@@ -106,7 +117,7 @@ def run_demo(
     Returns
     -------
     list of Score
-        The scores: first that of the images as they are, then one for each method that could run.
+        The scores: first that of the images as they are, then two for each method, per tile and calibrated.
 
     Raises
     ------
@@ -114,51 +125,85 @@ def run_demo(
         The folder is not empty, or a number makes no sense.
     """
     files = Files(Path(folder))
-    if tiles < 1 or size < 32:
-        raise ParameterError(f"the demo needs at least 1 tile of 32 px, got {tiles} of {size} px")
+    if slides < 1 or size < 32:
+        raise ParameterError(f"the demo needs at least 1 slide and tiles of 32 px, got {slides} and {size} px")
     if files.folder.exists() and not force and (not files.folder.is_dir() or any(files.folder.iterdir())):
         raise ParameterError(f"{files.folder} exists and is not empty; pass force=True to write into it")
-    tell(f"painting {tiles} tiles of our center, and other tissue as another center shows it")
-    other, truth = _paint(files, tiles, size)
-    scores, columns = [_score("no normalization", other, truth)], [("Other center", other)]
+    tell(f"painting {slides} slides of our center, and {slides} of another one, {len(CONTENTS)} tiles of each")
+    names, test, truth = _paint(files, slides, size)
+    scores, columns = [_score("no normalization", test, truth)], [("Other center", test)]
     for method, title in METHODS.items():
-        tell(f"{title}: fitting our center, normalizing the other one")
-        try:
-            settings = {"steps": steps, "color_randomization": RANDOMIZATION} if method == "stainlut" else {}
-            score, images = _try(method, title, settings, files, other, truth)
-        except MissingDependencyError as error:
-            tell(f"{title} left out: {error}")
-            continue
-        scores.append(score)
-        columns.append((title, images))
+        tell(f"{title}: fitting our center, calibrating the other one, normalizing its tiles")
+        for score, images in _try(method, title, files, names, test, truth):
+            scores.append(score)
+            columns.append((score.title, images))
     _save_picture(files.picture, [*columns, ("Our center", truth)])
     return scores
 
 
-def _paint(files: Files, tiles: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    from stainxform.io.images import read_image
-    from stainxform.samples import write_center
+def _paint(files: Files, slides: int, size: int) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Write all tiles; names of the slides, the other center's tiles to be tested on, and their truth."""
+    from stainxform.samples import CENTERS
 
-    write_center(files.ours, "a", tiles, size, _FIT_SEED)
-    folders = ((files.other, "b"), (files.truth, "a"))
-    written = [write_center(folder, center, TEST_TILES, size, _TEST_SEED) for folder, center in folders]
-    other, truth = (np.stack([read_image(path) for path in paths]) for paths in written)
-    return other, truth
+    names, test, truth = [], [], []
+    for number in range(slides):
+        name = f"slide_{number + 1}"
+        _write_slide(files.ours / name, _stained(CENTERS["a"], number), size, (_OUR_SEED, number))
+        theirs = _stained(CENTERS["b"], number)
+        _write_slide(files.theirs / name, theirs, size, (_THEIR_SEED, number))
+        test += _write_slide(files.test / name, theirs, size, (_TEST_SEED, number))
+        truth += _write_slide(files.truth / name, CENTERS["a"], size, (_TEST_SEED, number))
+        names += [name] * len(CONTENTS)
+    return names, np.stack(test), np.stack(truth)
+
+
+def _stained(center: Center, slide: int) -> Center:
+    """A center on one of its slides: no two are stained alike."""
+    factors = np.random.default_rng((ord(center.name), slide)).normal(1, SLIDE_TO_SLIDE, 2)
+    return replace(center, strength=center.strength * factors)
+
+
+def _write_slide(folder: Path, center: Center, size: int, seed: tuple[int, int]) -> list[np.ndarray]:
+    from stainxform.io.images import write_image
+    from stainxform.samples import render, tissue
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tiles = []
+    for number, content in enumerate(CONTENTS):
+        drawn = tissue(size, seed=(*seed, number), **content)
+        tiles.append(render(drawn, center, seed=(*seed, number, ord(center.name))))
+        write_image(folder / f"tile_{number}.png", tiles[-1])
+    return tiles
 
 
 def _try(
-    method: str, title: str, settings: dict[str, Any], files: Files, other: np.ndarray, truth: np.ndarray
-) -> tuple[Score, np.ndarray]:
-    """Fit, save, normalize, measure."""
+    method: str, title: str, files: Files, names: list[str], test: np.ndarray, truth: np.ndarray
+) -> Iterator[tuple[Score, np.ndarray]]:
+    """Fit, calibrate, save, and normalize either way; measure."""
     from stainxform import fit_center
 
     start = time.perf_counter()
-    normalizer: Normalizer = fit_center(files.ours, method, center="synthetic center a", license="CC0-1.0", **settings)
+    center = fit_center(files.ours, method, center="synthetic center a", license="CC0-1.0")
     fitted = time.perf_counter()
-    images = normalizer(other)
-    seconds = time.perf_counter() - fitted
-    normalizer.save(files.model)
-    return _score(title, images, truth, fitted - start, seconds / (other[..., 0].size / 1e6)), images
+    calibration = center.calibrate(files.theirs, groups="folder", keep_groups=True, center="synthetic center b")
+    calibrated = time.perf_counter()
+    center.save(files.model)
+    calibration.save(files.calibration)
+    yield _measured(f"{title}, per tile", [center] * len(names), fitted - start, test, truth)
+    groups = [calibration.for_group(name) for name in names]
+    yield _measured(f"{title}, calibrated", groups, calibrated - start, test, truth)
+
+
+def _measured(
+    title: str, normalizers: Sequence[Normalizer], fit_seconds: float, test: np.ndarray, truth: np.ndarray
+) -> tuple[Score, np.ndarray]:
+    """Each tile by its own normalizer; timed the second time, when fixed maps are made."""
+    images = np.stack([normalizer(tile) for normalizer, tile in zip(normalizers, test, strict=True)])
+    start = time.perf_counter()
+    for normalizer, tile in zip(normalizers, test):
+        normalizer(tile)
+    seconds = time.perf_counter() - start
+    return _score(title, images, truth, fit_seconds, seconds / (test[..., 0].size / 1e6)), images
 
 
 def _score(title: str, images: np.ndarray, truth: np.ndarray, *seconds: float) -> Score:

@@ -11,6 +11,7 @@ import typer
 __all__ = [
     "Device",
     "Force",
+    "Group",
     "Inputs",
     "Names",
     "Output",
@@ -54,6 +55,13 @@ Workers = Annotated[
 ]
 Names = Annotated[
     bool, typer.Option("--names", help="Names of files into the records, too; they may identify patients.")
+]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        help="The group of a calibration that all slides are from.",
+        show_default="that of each slide's file name, or the center",
+    ),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Keep complete outputs; refuse partial ones of another model or settings.")

@@ -35,6 +35,7 @@ def recipe_of(
     workers: int | None,
     names: bool,
     scheduler: str,
+    group: str | None,
 ) -> Recipe:
     """The recipe that the options stand for."""
     from stainxform._native.native import available_cpus
@@ -42,7 +43,7 @@ def recipe_of(
 
     threads = workers or (CLUSTER_THREADS if scheduler else available_cpus())
     found = None if model is None else ModelFile.at(model)
-    return Recipe(kind, found, str(statistics), reader, device, threads, names)
+    return Recipe(kind, found, str(statistics), reader, device, threads, names, group)
 
 
 def run_and_show(

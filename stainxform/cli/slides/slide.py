@@ -71,6 +71,7 @@ def slide(
     device: options.Device = "auto",
     workers: options.Workers = None,
     names: options.Names = False,
+    group: options.Group = None,
     resume: options.Resume = False,
     force: options.Force = False,
     shard: options.Shard = "1/1",
@@ -90,5 +91,5 @@ def slide(
         if tiles
         else Pyramid(PyramidOptions(str(layout), None, quality, str(subsampling), lossless), str(background))
     )
-    recipe = recipe_of(kind, model, statistics, reader, device, workers, names, scheduler)
+    recipe = recipe_of(kind, model, statistics, reader, device, workers, names, scheduler, group)
     run_and_show(inputs, output, recipe, shard, resume, force, scheduler, resource)

@@ -44,6 +44,7 @@ def tiles(
     device: options.Device = "auto",
     workers: options.Workers = None,
     names: options.Names = False,
+    group: options.Group = None,
     resume: options.Resume = False,
     force: options.Force = False,
     shard: options.Shard = "1/1",
@@ -58,5 +59,5 @@ def tiles(
     from stainxform.pipeline import TissueTiles
 
     kind = TissueTiles(size, mpp, level, min_tissue, str(format), limit)
-    recipe = recipe_of(kind, model, statistics, reader, device, workers, names, scheduler)
+    recipe = recipe_of(kind, model, statistics, reader, device, workers, names, scheduler, group)
     run_and_show(inputs, output, recipe, shard, resume, force, scheduler, resource)

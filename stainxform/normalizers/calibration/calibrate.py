@@ -46,59 +46,7 @@ def calibrate(
     value_range: ValueRange | None = None,
     qc: str = "warn",
 ) -> Calibration:
-    """Calibrate another center: make the fixed map that takes its images to the target's.
-
-    Parameters
-    ----------
-    target : Normalizer
-        Fitted on our center, by any method.
-    images : str, Path, array_like, Dataset or iterable of these, optional
-        Tiles of the other center, without labels, as :func:`stainxform.fit_center` takes them.
-    slides : str, Path, Slide or iterable of these, optional
-        Its whole slides, instead of tiles; each slide is a group, named after its file, unless ``groups`` says
-        otherwise.
-    sampling : mapping, optional
-        How tiles are drawn from slides, see :func:`stainxform.fit_center`.
-    groups : str, mapping, callable or sequence, optional
-        Which slide, patient or block each tile is from: "folder", "file", a pattern such as "{group}_*.png", a mapping
-        from file to name, a function of the path, or a list with one name a tile.
-    center_weight : str or float, optional
-        How much of the whole center, and how much of its own group, an image's map is made for: 0 the group's own map,
-        1 the center's, "auto" what the data say.
-    strength : float, optional
-        Part of the way from an image to its normalized form, 0 to 1.
-    keep_groups : bool, optional
-        Whether a file holds names and maps of the groups; without them it holds the center's map alone.
-    keep_colors : bool, optional
-        Whether the file of a method that counts colors holds them, so that the calibration can grow after loading.
-    center : str, optional
-        A name for the other center, stored in the file.
-    license : str, optional
-        The license of the calibration, stored in the file.
-    min_tissue : float, optional
-        Tiles with a smaller fraction of tissue are skipped; default: the target's.
-    image_key : str, optional
-        Where the image is in dictionary items of a Dataset.
-    value_range : (float, float), optional
-        Range of float tiles, default (0, 1).
-    qc : str, optional
-        Quality control of the tiles: "warn", "drop" or "off".
-
-    Returns
-    -------
-    Calibration
-        A normalizer with a fixed map; call it with ``group=`` for that of a group.
-
-    Raises
-    ------
-    ParameterError
-        An option that makes no sense, or groups that cannot be told; checked before a tile is read. A calibration
-        instead of a normalizer.
-    InvalidImageError
-        Nothing found, or a tile cannot be read.
-    NotEnoughTissueError
-        Every tile is blank, or too little tissue to estimate from.
-    """
+    """Calibrate another center: what :meth:`stainxform.Normalizer.calibrate` does, where its arguments are described."""
     if isinstance(target, Calibration):
         raise ParameterError("this is a calibration; add(...) gives it more tiles, target.calibrate makes a new one")
     if not isinstance(target, Normalizer):

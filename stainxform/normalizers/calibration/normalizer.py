@@ -34,7 +34,7 @@ NODES = 65
 """Of each axis of the 3D table that a map is applied by if it is not compiled in closed form."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Calibration(Normalizer):
     """A fixed map that makes images of another center look like the target; :meth:`Normalizer.calibrate` makes one.
 
@@ -49,8 +49,8 @@ class Calibration(Normalizer):
         How it was made.
     parts : mapping of str to Part
         Statistics of each group; those of tiles in no group under "".
-    maps : dict of str to ColorMap, optional
-        Maps that are made already, by group; the center's under "".
+    maps : mapping of str to ColorMap, optional
+        Maps that are known already, by group; the center's under "".
     colorizer : ColorMap, optional
         What a method that looks at more than a pixel's own color came down to, see :mod:`.distill`.
     aligned : bool, optional
@@ -62,12 +62,13 @@ class Calibration(Normalizer):
     target_state: ModelState
     settings: CalibrationSettings
     parts: Mapping[str, Part]
-    maps: dict[str, ColorMap] = field(default_factory=dict)
+    maps: Mapping[str, ColorMap] = field(default_factory=dict)
     colorizer: ColorMap | None = None
     aligned: bool = False
     folds: tuple[Part, ...] = ()
 
     method: ClassVar[str] = "calibration"
+    keeps_blank: ClassVar[bool] = False
     Settings = CalibrationSettings
 
     @classmethod
@@ -118,6 +119,10 @@ class Calibration(Normalizer):
         kept = [part.summary for part in self._kept_parts().values()]
         return sum(len(summary.counts) for summary in kept if isinstance(summary, ColorHistogram))
 
+    def is_of(self, target: Normalizer) -> bool:
+        """Whether it takes images to this target: to the same numbers, wherever they come from."""
+        return _same(self.target_state, target.state())
+
     # ---- the maps ----------------------------------------------------------------------------------------------------
 
     @property
@@ -141,11 +146,18 @@ class Calibration(Normalizer):
         name = CENTER if group is None else str(group)
         if name not in self.maps and name not in self.parts:
             name = CENTER
-        if name not in self.maps:
-            self.maps[name] = blend(IdentityMap(), self._made(name), self.settings.strength)
-        return self.maps[name]
+        if name in self.maps:
+            return self.maps[name]
+        if name not in self._made:
+            self._made[name] = blend(IdentityMap(), self._make(name), self.settings.strength)
+        return self._made[name]
 
-    def _made(self, name: str) -> ColorMap:
+    @cached_property
+    def _made(self) -> dict[str, ColorMap]:
+        """Maps of groups that were asked for."""
+        return {}
+
+    def _make(self, name: str) -> ColorMap:
         if name == CENTER or self.center_weight == 1:
             return self._center_map
         part = self.parts[name]
@@ -258,8 +270,13 @@ class Calibration(Normalizer):
         Raises
         ------
         ParameterError
-            What it was made from is not kept: see ``keep_colors``; a calibrated network is made of all tiles at once.
+            What it was made from is not kept: see ``keep_colors``; a calibrated network is made of all tiles at once. A
+            setting of the calibration itself, which stays as it is.
         """
+        if fixed := sorted({*self.settings.names()} & options.keys()):
+            raise ParameterError(
+                f"{fixed[0]} of a calibration stays as it is when it grows; calibrate anew to change it"
+            )
         self._check_growable()
         return self.merge(self.target.calibrate(images, **self.settings.values(), **options))
 
@@ -395,12 +412,18 @@ class Calibration(Normalizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is made again: a pickle, by which caches distinguish models, must not depend on use."""
-        kept = {name: value for name, value in vars(self).items() if name not in _CACHED}
-        return kept | {"maps": {name: self.closed_map_of(name or None) for name in (CENTER, *self.groups)}}
+        return {name: value for name, value in vars(self).items() if name not in _CACHED}
+
+    def __repr__(self) -> str:
+        """What a user asks first."""
+        return (
+            f"Calibration(of {self.model_method!r}, {self.info.tiles} tiles, {len(self.groups)} groups, "
+            f"center_weight={self.center_weight:.2f}, strength={self.settings.strength})"
+        )
 
 
 _ABOUT = ("method", "parameters", "center", "tiles", "license", "library_version")
-_CACHED = ("target", "center", "center_weight", "target_tissue", "_center_map")
+_CACHED = ("target", "center", "center_weight", "target_tissue", "_center_map", "_made")
 
 
 def alignment(tissue: TissueColor) -> Transport:

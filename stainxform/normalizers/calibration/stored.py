@@ -22,8 +22,8 @@ _HOMES = {
         "stainxform.maps.pointwise": (
             "ChannelAffineMap", "CurveMap", "NonnegativeStainMap", "PointwiseNetMap", "StainMatrixMap"),
         "stainxform.maps.polynomial": ("PolynomialMap",),
+        "stainxform.maps.transport": ("Levels", "TransportMap"),
         "stainxform.normalizers.khan": ("MonotoneSpline", "StainSplineMap"),
-        "stainxform.normalizers.transport": ("Levels", "TransportMap"),
         "stainxform.stains.separation": ("LeastSquares", "NonnegativeLasso"),
         "stainxform.color.spaces": (
             "BackgroundDensity", "CIELab", "LAlphaBeta", "OpticalDensity", "ReversibleDensity"),

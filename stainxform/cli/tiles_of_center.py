@@ -1,0 +1,101 @@
+"""What ``stainxform fit`` and ``stainxform calibrate`` share: the tiles of a center, and the file that is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stainxform.errors import ParameterError
+
+if TYPE_CHECKING:
+    from stainxform.io.sources import Tiles
+
+__all__ = [
+    "QC",
+    "Center",
+    "Force",
+    "Images",
+    "License",
+    "MinTissue",
+    "Mpp",
+    "Output",
+    "PerSlide",
+    "QCOption",
+    "Size",
+    "Slides",
+    "check_output",
+    "given",
+    "tiles_of",
+]
+
+_SUFFIX = ".safetensors"
+
+
+class QC(StrEnum):
+    """What happens to tiles that quality control flags."""
+
+    warn = "warn"
+    drop = "drop"
+    off = "off"
+
+
+Images = Annotated[
+    list[str],
+    typer.Argument(
+        help="The center's tiles, or its slides with --slides: a folder (searched recursively), files, glob patterns.",
+        metavar="IMAGES",
+    ),
+]
+Output = Annotated[Path, typer.Option("--output", "-o", help="The model file to write.", metavar="FILE.safetensors")]
+Center = Annotated[str, typer.Option(help="Name of the center, stored in the model file.")]
+License = Annotated[str, typer.Option(help="License of the model, stored in the model file.")]
+MinTissue = Annotated[
+    float | None, typer.Option(help="Skip tiles with a smaller fraction of tissue, 0..1.", show_default="0.01")
+]
+QCOption = Annotated[
+    QC, typer.Option(help="Quality control of the tiles: say what it finds, also drop these tiles, or do not look.")
+]
+Slides = Annotated[bool, typer.Option("--slides", help="IMAGES are whole slides: draw tissue tiles from them.")]
+PerSlide = Annotated[int | None, typer.Option(min=1, help="With --slides: tiles drawn from each.", show_default="64")]
+Size = Annotated[int | None, typer.Option(min=1, help="With --slides: side of a tile in pixels.", show_default="512")]
+Mpp = Annotated[
+    float | None, typer.Option(help="With --slides: micrometers per pixel of the tiles.", show_default="level 0")
+]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing output.")]
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that are not None: the others keep the library's default."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def tiles_of(images: list[str], slides: bool, sampling: dict[str, Any]) -> Tiles:
+    """The tiles of a center, or tiles drawn from its slides."""
+    from stainxform.io.sources import Tiles
+
+    chosen: Sequence[Any] = images
+    if slides:
+        from stainxform.slides import SlideTiles
+
+        chosen = SlideTiles(images, **sampling)
+    elif sampling:
+        raise ParameterError(f"--{next(iter(sampling)).replace('_', '-')} is for slides; pass --slides, too")
+    return Tiles(chosen)
+
+
+def check_output(output: Path, force: bool) -> None:
+    """Whatever could keep the model from being saved is said before the work, not after it."""
+    if output.suffix != _SUFFIX:
+        raise ParameterError(f"the output {output} must end in {_SUFFIX}")
+    if output.is_dir():
+        raise ParameterError(f"the output {output} is a folder; give a file name")
+    if os.path.lexists(output) and not force:
+        raise ParameterError(f"{output} exists; pass --force to overwrite it")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(output.parent, os.W_OK):
+        raise ParameterError(f"the folder {output.parent} cannot be written to; choose another one")
