@@ -66,6 +66,7 @@ class Page:
         parts = [
             ("Share of the gap that is closed", self.overview()),
             ("Every treatment of the plain networks", self.treatments()),
+            ("Is the primary method better than the others?", self.rivals()),
             ("The primary method, direction by direction", self.directions(PRIMARY, "plain")),
             ("How much of the center, and which space", self.mixtures()),
             ("Color augmentation in training, and batch statistics", self.kinds()),
@@ -92,12 +93,24 @@ class Page:
             f"the gap is {text(gap)}."
         ]
 
-    def closed(self, treatment: Treatment) -> Draws:
-        return share(difference(self.draws.mean(treatment), self.draws.mean(NONE)), self.draws.gap())
+    def closed(self, treatment: Treatment, kind: str = "plain") -> Draws:
+        return share(difference(self.draws.mean(treatment, kind), self.draws.mean(NONE)), self.draws.gap())
+
+    def finished(self) -> list[Treatment]:
+        """Treatments of the plain networks, the primary method first; of the mixtures the one half way."""
+        named = dict.fromkeys([PRIMARY, HALF_WAY, ADABN, BOTH, *FOR_PLAIN])
+        return [each for each in named if self.draws.done(each) and (each not in MIXTURES or each == HALF_WAY)]
+
+    def rivals(self) -> list[str]:
+        others = self.finished()[1:]
+        gains = [difference(self.draws.mean(PRIMARY), self.draws.mean(each)) for each in others]
+        lines = ["| than | PQ of the primary method minus its own | |", "|---|---|---|"]
+        for other, gain, p in zip(others, gains, holm([each.p for each in gains])):
+            lines.append(f"| {', '.join(filter(None, described(other)))} | {text(gain, '+')} | {verdict(gain, p)} |")
+        return lines
 
     def treatments(self) -> list[str]:
-        found = [each for each in dict.fromkeys([PRIMARY, HALF_WAY, ADABN, BOTH, *FOR_PLAIN]) if self.draws.done(each)]
-        found = [each for each in found if each not in MIXTURES or each == HALF_WAY]
+        found = self.finished()
         gains = [difference(self.draws.mean(each), self.draws.mean(NONE)) for each in found]
         adjusted = holm([each.p for each in gains])
         counts = self.counts(found)
@@ -180,21 +193,24 @@ class Page:
 
     def kinds(self) -> list[str]:
         lines = [
-            "| colors in training | seeds | test images | PQ | minus none of the same network | | better - worse | worst |"
+            "| colors in training | seeds | test images | PQ | share of the gap | minus none of the same networks | | "
+            "better - worse | worst |"
         ]
-        lines.append("|---" * 8 + "|")
+        lines.append("|---" * 9 + "|")
         for kind in KINDS:
             if not self.draws.done(NONE, kind):
-                lines.append(f"| {KIND_TITLES[kind]} | | {UNFINISHED} | | | | | |")
+                lines.append(f"| {KIND_TITLES[kind]} | | {UNFINISHED} | | | | | | |")
                 continue
             head = f"| {KIND_TITLES[kind]} | {len(self.draws.seeds(kind))}"
             found = [each for each in (PRIMARY, HALF_WAY, ADABN, BOTH) if self.draws.done(each, kind)]
             gains = [difference(self.draws.mean(each, kind), self.draws.mean(NONE, kind)) for each in found]
             adjusted = holm([each.p for each in gains])
-            lines.append(f"{head} | none | {text(self.draws.mean(NONE, kind))} | | | | |")
+            closed = "" if kind == "plain" else percent(self.closed(NONE, kind))
+            lines.append(f"{head} | none | {text(self.draws.mean(NONE, kind))} | {closed} | | | | |")
             for treatment, gain, p, count in zip(found, gains, adjusted, self.counts(found, kind)):
                 name = ", ".join(filter(None, described(treatment)))
-                cells = [name, text(self.draws.mean(treatment, kind)), text(gain, "+"), verdict(gain, p), *count]
+                pq, closed = text(self.draws.mean(treatment, kind)), percent(self.closed(treatment, kind))
+                cells = [name, pq, closed, text(gain, "+"), verdict(gain, p), *count]
                 lines.append(f"{head} | {' | '.join(cells)} |")
         return lines
 
