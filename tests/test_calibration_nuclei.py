@@ -121,16 +121,20 @@ def test_from_data_sets_to_tables_and_not_twice(tmp_path, monkeypatch):
     import calibration_nuclei_study
     from calibration_nuclei_treatments import MIXTURES, OF_METHODS
 
-    labs = {name: lab("ab"[i % 2], i, groups=2, each=2) for i, name in enumerate(calibration_nuclei_data.LOADERS)}
+    names = list(calibration_nuclei_data.LOADERS)[:3]
+    labs = {name: lab("aba"[i], i, groups=2, each=2) for i, name in enumerate(names)}
+    monkeypatch.setattr(calibration_nuclei_study, "LOADERS", labs)
     monkeypatch.setattr(
         calibration_nuclei_study, "load", lambda data, name: calibration_nuclei_data.DataSet.of(labs[name])
     )
     monkeypatch.setattr(calibration_nuclei, "FOR_PLAIN", [OF_METHODS[0], *MIXTURES])
+    for kind in ("hsv", "randstainna"):
+        monkeypatch.delitem(calibration_nuclei_nets.KINDS, kind)
     page = tmp_path / "page.md"
     options = [str(tmp_path), "-o", str(tmp_path / "out"), "--steps", "1", "--seeds", "0", "1", "--table", str(page)]
     calibration_nuclei.main(options)
     text = page.read_text()
-    assert text.count("| HED | none |") == 1
+    assert text.count("| HED | 2 | none |") == 1
     assert "chosen in rotation** (TNBC apart" in text
     assert "cannot say" in text  # two patients
     assert "not finished" in text  # methods that were left out

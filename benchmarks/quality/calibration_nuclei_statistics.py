@@ -107,7 +107,8 @@ def difference(one: Draws, other: Draws) -> Draws:
 
 
 def share(part: Draws, whole: Draws) -> Draws:
-    return Draws(part.values / whole.values)
+    """NaN of nothing."""
+    return Draws(np.divide(part.values, whole.values, out=np.full_like(whole.values, np.nan), where=whole.values != 0))
 
 
 def holm(p: Sequence[float]) -> np.ndarray:

@@ -89,7 +89,7 @@ class Page:
         none, gap = self.draws.mean(NONE), self.draws.gap()
         wanted = Draws(none.values + gap.values)
         return [
-            f"Mean PQ over the twelve directions: none {text(none)}, networks of the same data set {text(wanted)}; "
+            f"Mean PQ over the {len(self.study.directions)} directions: none {text(none)}, networks of the same data set {text(wanted)}; "
             f"the gap is {text(gap)}."
         ]
 
@@ -152,7 +152,7 @@ class Page:
         if not all(map(self.draws.done, MIXTURES)):
             return [f"Transport, space and weight chosen in rotation: {UNFINISHED}."]
         chosen = {}
-        for name in TITLES:
+        for name in self.study.data:
             apart = [each for each in self.study.directions if name not in each]
             chosen[name] = max(MIXTURES, key=lambda one: average([self.draws.direction(one, d) for d in apart]).value)
         rows = [average([self.draws.direction(chosen[one], each) for one in each]) for each in self.study.directions]
@@ -177,7 +177,7 @@ class Page:
             cells = [f"{value:.3f}" for value in (*values, self.draws.reference(theirs).value)]
             said = verdict(gain, p) if self.draws.enough(direction) else "cannot say"
             lines.append(f"| {TITLES[ours]} | {TITLES[theirs]} | {' | '.join(cells)} | {text(gain, '+')} | {said} |")
-        return [*lines, "", "PQ; Holm over the twelve directions."]
+        return [*lines, "", "PQ; Holm over the directions."]
 
     def mixtures(self) -> list[str]:
         lines = ["| space | " + " | ".join(f"{weight:g}" for weight in WEIGHTS) + " |", "|---" * 6 + "|"]
@@ -265,4 +265,6 @@ def text(draws: Draws, sign: str = "") -> str:
 
 def percent(draws: Draws) -> str:
     low, high = draws.interval
+    if np.isnan([low, high]).any():
+        return "no gap"
     return f"{draws.value:.0%} [{low:.0%}, {high:.0%}]"
