@@ -226,7 +226,7 @@ def test_the_map_of_a_group_moves_steadily_to_the_centers(weight):
     assert np.linalg.norm(found - center) <= 1.1 * whole + 1e-9
 
 
-def test_it_keeps_twenty_one_and_ten_numbers_of_a_center(transport, tmp_path):
+def test_it_keeps_twenty_and_ten_numbers_of_a_center(transport, tmp_path):
     bridge_of(transport, groups=NAMES).save(tmp_path / "b.safetensors")
     state = read_model(tmp_path / "b.safetensors")
     own = {name: array.size for name, array in state.arrays.items() if name.startswith("parts/")}

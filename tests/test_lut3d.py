@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 from itertools import product
 
 import numpy as np
@@ -196,6 +197,14 @@ def test_a_center_bakes_to_the_map_of_its_pooled_tiles():
             np.testing.assert_array_equal(bake_center(ours, images, 9).table, wanted.table)
     with pytest.deprecated_call(), pytest.raises(NotEnoughTissueError):
         bake_center(ours, blank_image())
+
+
+def test_a_table_that_was_applied_is_pickled_like_a_new_one():
+    image, table = he_image(1), bake(ChannelAffineMap(CIELab(), np.ones(3), np.ones(3)), 9)
+    before = pickle.dumps(table)
+    wanted = table(image)
+    assert pickle.dumps(table) == before
+    np.testing.assert_array_equal(pickle.loads(before)(image), wanted)
 
 
 def test_whatever_has_a_map_for_tiles_bakes_like_a_center():

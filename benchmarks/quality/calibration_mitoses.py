@@ -42,11 +42,9 @@ class Crops:
     """Crops of one scanner: tiles uint8 ``(n, 128, 128, 3)``, atypical or not, and their slides."""
 
     def __init__(self, folder: Path, domain: str):
-        rows = [
-            row
-            for row in csv.DictReader((folder / "derived_domains.csv").open())
-            if row["domain"] == domain and (folder / row["file"]).exists()
-        ]
+        with (folder / "derived_domains.csv").open() as file:
+            known = [row for row in csv.DictReader(file) if row["domain"] == domain]
+        rows = [row for row in known if (folder / row["file"]).exists()]
         self.tiles = np.stack([read_image(folder / row["file"]) for row in rows])
         self.atypical = np.array([row["label"] == "Atypical" for row in rows])
         self.slides = np.array([row["slide"] for row in rows])

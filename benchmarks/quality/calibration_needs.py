@@ -24,7 +24,7 @@ from stainxform.evaluate import ciede2000, psnr
 
 sys.path.append(str(Path(__file__).parents[1]))
 from pages import write_between_marks
-from unit_of_estimation import pairs
+from scanner_pairs import pairs
 
 MARKS = "<!-- needs: begin -->", "<!-- needs: end -->"
 METHODS: dict[str, dict[str, object]] = {

@@ -116,7 +116,7 @@ def _numbers(held: Any) -> int:
 
 
 def _readable(name: str, value: object) -> object:
-    """A setting in one line; the color of tissue, 21 numbers, in words."""
+    """A setting in one line; the color of tissue, 20 numbers, in words."""
     if name != "tissue":
         return value
     from stainxform.image.tissue_color import TissueColor

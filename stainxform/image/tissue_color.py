@@ -1,4 +1,4 @@
-"""What is known of the color of tissue: of all pixels, and of the tiles they come from. Twenty-one numbers."""
+"""What is known of the color of tissue: of all pixels, and of the tiles they come from. Twenty numbers."""
 
 from __future__ import annotations
 

@@ -102,6 +102,10 @@ class Lut3DMap(ColorMap):
             return None
         return Lut3DKernel(self.table, self.interpolation == "tetrahedral", *self.domain)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the kernel, which holds pointers: a table that was applied is pickled like a new one."""
+        return {name: value for name, value in vars(self).items() if name != "kernel"}
+
     def evaluate(self, planes: Planes) -> Planes:
         """Interpolate RGB planes. Gradients flow to the colors; at a node they are those of the cell above it."""
         if is_tensor(planes) and self.domain == UNIT:

@@ -7,6 +7,7 @@ runs where this module has been imported.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,13 @@ class Estimated(nn.Module):
     def __init__(self, normalizer: Normalizer):
         super().__init__()
         self.register_buffer("model", torch.frombuffer(bytearray(pack(normalizer.state())), dtype=torch.uint8))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Another center's file may be longer or shorter than this one's."""
+        found = state_dict.get(f"{prefix}model")
+        if isinstance(found, Tensor) and found.dtype == torch.uint8 and found.ndim == 1:
+            self.model = self.model.new_empty(found.shape)
+        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]
 
     def forward(self, batch: Tensor, low: float, high: float) -> Tensor:
         """Normalize each image of ``(N, 3, H, W)`` by itself, values in ``low`` to ``high``."""

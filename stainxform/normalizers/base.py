@@ -54,7 +54,7 @@ class CenterInfo:
     license: str = ""
     library_version: str = __version__
     tissue: TissueColor | None = None
-    """Color of its tissue, 21 numbers; None in models fitted before 0.2, or not by ``fit_center``."""
+    """Color of its tissue, 20 numbers; None in models fitted before 0.2, or not by ``fit_center``."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
