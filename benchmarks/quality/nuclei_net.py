@@ -32,7 +32,7 @@ def train(
     net.train()
     for _ in range(steps):
         images, wanted = zip(*(_crop(tiles, truth, augmentation, rng) for _ in range(BATCH)))
-        logits = net(_planes(np.stack(images)))
+        logits = net(planes(np.stack(images)))
         loss = _loss(logits, torch.from_numpy(np.stack(wanted)))
         optimizer.zero_grad()
         loss.backward()
@@ -44,7 +44,7 @@ def train(
 def predict(net: torch.nn.Module, tile: np.ndarray) -> np.ndarray:
     """Label map int32 ``(H, W)`` of one uint8 tile."""
     with torch.inference_mode():
-        inside, rim = torch.sigmoid(net(_planes(tile[None]))[0]).numpy()
+        inside, rim = torch.sigmoid(net(planes(tile[None]))[0]).numpy()
     return instances(inside, rim)
 
 
@@ -64,7 +64,8 @@ def _crop(
     return np.ascontiguousarray(image), np.ascontiguousarray(wanted)
 
 
-def _planes(images: np.ndarray) -> torch.Tensor:
+def planes(images: np.ndarray) -> torch.Tensor:
+    """What the network takes, of uint8 tiles ``(n, H, W, 3)``."""
     return torch.from_numpy(np.moveaxis(images, -1, 1).astype(np.float32) / 127.5 - 1)
 
 
