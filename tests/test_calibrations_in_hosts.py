@@ -94,7 +94,7 @@ class TestMonai:
 
     @pytest.mark.parametrize("group", [["a"], torch.tensor([3, 3]), np.array(["a", "b"]), {}], ids=repr)
     def test_a_group_is_one_name(self, bridge, first, group):
-        with pytest.raises(ParameterError, match="a group is one name|needs a calibration"):
+        with pytest.raises(ParameterError, match="a group is one name"):
             in_monai(for_monai.StainNormalized("image", bridge, group_key=KEY), first, slide=group)
 
     def test_a_missing_group_is_an_error_even_where_keys_may_be_missing(self, bridge, first):
