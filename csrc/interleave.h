@@ -132,7 +132,8 @@ struct ToPlanes {
 struct ToPixels {
     void operator()(const uint8_t* r, const uint8_t* g, const uint8_t* b, uint8_t* p) const {
 #if defined(__ARM_NEON)
-        vst3q_u8(p, uint8x16x3_t{{vld1q_u8(r), vld1q_u8(g), vld1q_u8(b)}});
+        const uint8x16x3_t planes = {{vld1q_u8(r), vld1q_u8(g), vld1q_u8(b)}};
+        vst3q_u8(p, planes);
 #else
         for (int i = 0; i < TOGETHER; i++) p[3 * i] = r[i], p[3 * i + 1] = g[i], p[3 * i + 2] = b[i];
 #endif
