@@ -51,6 +51,14 @@ def test_a_stub_names_what_the_host_has(host):
     assert set(host.__all__) <= set(dir(host))
 
 
+def arguments(kind):
+    """Of a class; Python 3.11.3 and older ask MONAI's ``__new__``, which says nothing, before ``__init__``."""
+    if "__signature__" in vars(kind):
+        return list(inspect.signature(kind).parameters.values())
+    _, *found = inspect.signature(kind.__init__).parameters.values()
+    return found
+
+
 def test_a_stub_says_what_the_class_says(host):
     classes = [node for node in stub_of(host).body if isinstance(node, ast.ClassDef)]
     assert len(classes) >= len(sx.methods()) + len(AUGMENTATIONS)
@@ -64,7 +72,7 @@ def test_a_stub_says_what_the_class_says(host):
         tree = ast.Module([ast.ImportFrom("__future__", [ast.alias("annotations")], 0), init], [])
         exec(compile(ast.fix_missing_locations(tree), "stub", "exec"), scope)
         _, *stub = inspect.signature(scope["__init__"]).parameters.values()
-        assert stub == list(inspect.signature(kind).parameters.values()), node.name
+        assert stub == arguments(kind), node.name
 
 
 def test_every_class_says_that_it_lives_in_the_host(host):
