@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stainxform.color import Planes, ReversibleDensity
+from stainxform.color import Planes
 from stainxform.errors import ParameterError
+from stainxform.image.tissue_color import DENSITY
 from stainxform.maps.base import ColorMap
 
 __all__ = ["ChainMap", "MixtureMap", "blend"]
-
-_DENSITY = ReversibleDensity(io=256, offset=1)
-"""Finite for every level, black included, and reversible."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +48,8 @@ class MixtureMap(ColorMap):
 
     def evaluate(self, planes: Planes) -> Planes:
         """RGB planes -> both maps -> optical density -> weighted mean -> RGB planes."""
-        first, second = (_DENSITY.from_rgb(one.evaluate(planes).clip(0, 1)) for one in (self.first, self.second))
-        return _DENSITY.to_rgb((1 - self.weight) * first + self.weight * second)
+        first, second = (DENSITY.from_rgb(one.evaluate(planes).clip(0, 1)) for one in (self.first, self.second))
+        return DENSITY.to_rgb((1 - self.weight) * first + self.weight * second)
 
 
 def blend(first: ColorMap, second: ColorMap, weight: float) -> ColorMap:

@@ -10,16 +10,14 @@ from operator import mul
 
 import numpy as np
 
-from stainxform.color import Planes, ReversibleDensity, mix, namespace
+from stainxform.color import Planes, mix, namespace
 from stainxform.errors import ParameterError
 from stainxform.image.moments import sum_in_any_order
 from stainxform.image.tissue import tissue_weight
+from stainxform.image.tissue_color import DENSITY
 from stainxform.maps.base import ColorMap
 
-__all__ = ["DENSITY", "RIDGE", "PolynomialFit", "PolynomialMap"]
-
-DENSITY = ReversibleDensity(io=256, offset=1)
-"""Optical density of both sides, natural log."""
+__all__ = ["RIDGE", "PolynomialFit", "PolynomialMap"]
 
 _TERMS = list(combinations_with_replacement(range(4), 3))
 """The 20 products of three of (1, x, y, z), in any order: all monomials of degree 3 and less."""

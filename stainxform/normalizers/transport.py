@@ -10,11 +10,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stainxform.color import CIELab, ColorSpace, ReversibleDensity
+from stainxform.color import CIELab, ColorSpace
 from stainxform.errors import NotEnoughTissueError
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.moments import Moments
 from stainxform.image.tissue import MIN_TISSUE_PIXELS, tissue_planes
+from stainxform.image.tissue_color import DENSITY
 from stainxform.io.settings import Settings
 from stainxform.io.sources import histograms_of
 from stainxform.maps import ColorMap
@@ -24,7 +25,7 @@ from stainxform.normalizers.base import PointwiseNormalizer, fitted
 __all__ = ["SPACES", "Transport", "TransportMap", "TransportSettings", "geodesic", "monge_map"]
 
 
-SPACES: dict[str, ColorSpace] = {"od": ReversibleDensity(io=256, offset=1), "rgb": Levels(), "cielab": CIELab()}
+SPACES: dict[str, ColorSpace] = {"od": DENSITY, "rgb": Levels(), "cielab": CIELab()}
 """Color spaces in which tissue is taken as a Gaussian."""
 
 SHRINKAGE = 0.01

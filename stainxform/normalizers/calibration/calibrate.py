@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from stainxform.errors import ParameterError, StainXformWarning
@@ -64,18 +65,10 @@ def calibrate(
     names = group_names(tiles.sources, groups)
     kept, tissue = usable_tiles(tiles, min_tissue, qc, callers=2)
     tiles = tiles.subset(kept)
-    found = _Found([names[index] for index in kept], tissue)
-    options: dict[str, Any] = {}
-    if _is_pointwise(target):
-        for index, (name, color) in enumerate(zip(found.names, tissue)):
-            tile, histogram = tiles.counted(index)
-            found.add(name, Part(color, target.summary(tiles[index] if tile is None else tile, histogram)))
-    else:
-        options = _distilled(target, tiles, tissue)
-        for name, color in zip(found.names, tissue):
-            found.add(name, Part(color))
+    options = {} if _is_pointwise(target) else _distilled(target, tiles, tissue)
+    parts, folds = _grouped([names[index] for index in kept], _parts(target, tiles, tissue))
     calibration = Calibration(
-        target_state=target.state(), settings=settings, parts=found.parts(), folds=found.folds(),
+        target_state=target.state(), settings=settings, parts=parts, folds=folds,
         info=CenterInfo(center, len(kept), license), min_tissue=min_tissue, **options,
     )  # fmt: skip
     vars(calibration)["target"] = target
@@ -93,32 +86,29 @@ def calibrate(
     return calibration
 
 
-class _Found:
-    """Statistics of tiles, by group; merged now and then, so that memory does not depend on the number of tiles."""
+def _parts(target: Normalizer, tiles: Tiles, tissue: Sequence[TissueColor]) -> Iterator[Part]:
+    """Statistics of each tile."""
+    for index, color in enumerate(tissue):
+        if _is_pointwise(target):
+            tile, histogram = tiles.counted(index)
+            yield Part(color, target.summary(tiles[index] if tile is None else tile, histogram))
+        else:
+            yield Part(color)
 
-    def __init__(self, names: Sequence[str | None], tissue: Sequence[TissueColor]):
-        self.names = names
-        self._waiting: dict[str, list[Part]] = defaultdict(list)
-        self._ungrouped = 0
 
-    def add(self, name: str | None, part: Part) -> None:
-        """One more tile of a group, or of none."""
-        if name is None:
-            name, self._ungrouped = f"{CENTER}\0{self._ungrouped % FOLDS}", self._ungrouped + 1
-        waiting = self._waiting[name]
-        waiting.append(part)
-        if len(waiting) == _AT_ONCE:
-            waiting[:] = [Part.merge(waiting)]
-
-    def parts(self) -> dict[str, Part]:
-        """By group; tiles of none together."""
-        named = {name: Part.merge(found) for name, found in self._waiting.items() if "\0" not in name}
-        folds = self.folds()
-        return {**named, CENTER: Part.merge(folds)} if folds else named
-
-    def folds(self) -> tuple[Part, ...]:
-        """Tiles of no group, dealt to a few parts."""
-        return tuple(Part.merge(found) for name, found in self._waiting.items() if "\0" in name)
+def _grouped(names: Sequence[str | None], parts: Iterable[Part]) -> tuple[dict[str, Part], tuple[Part, ...]]:
+    """Statistics by group, and of the tiles of no group dealt to folds; merged now and then, for memory's sake."""
+    waiting: dict[str | int, list[Part]] = defaultdict(list)
+    ungrouped = count()
+    for name, part in zip(names, parts):
+        found = waiting[next(ungrouped) % FOLDS if name is None else name]
+        found.append(part)
+        if len(found) == _AT_ONCE:
+            found[:] = [Part.merge(found)]
+    merged = {key: Part.merge(found) for key, found in waiting.items()}
+    named = {key: part for key, part in merged.items() if isinstance(key, str)}
+    folds = tuple(part for key, part in merged.items() if isinstance(key, int))
+    return {**named, CENTER: Part.merge(folds)} if folds else named, folds
 
 
 def _is_pointwise(target: Normalizer) -> bool:

@@ -316,10 +316,7 @@ class Calibration(Normalizer):
 
     def without_colors(self) -> Self:
         """A copy whose file holds no colors of the other center; loaded, it cannot grow."""
-        return self._with(keep_colors=False)
-
-    def _with(self, **changes: Any) -> Self:
-        copied: Self = replace(self, settings=replace(self.settings, **changes))
+        copied: Self = replace(self, settings=replace(self.settings, keep_colors=False))
         return copied
 
     def _check_growable(self) -> None:
@@ -446,13 +443,16 @@ def alignment(tissue: TissueColor) -> Transport:
 _TABLES: WeakKeyDictionary[ColorMap, ColorMap] = WeakKeyDictionary()
 
 
-def _applied(closed: ColorMap) -> ColorMap:
-    """A map as it is applied: compiled, or as a table."""
-    if closed.kernel is not None or isinstance(closed, IdentityMap):
-        return closed
+def _table(closed: ColorMap) -> ColorMap:
+    """A map as a 3D table, made once."""
     if closed not in _TABLES:
         _TABLES[closed] = bake(closed, NODES)
     return _TABLES[closed]
+
+
+def _applied(closed: ColorMap) -> ColorMap:
+    """A map as it is applied: compiled, or as a table."""
+    return closed if closed.kernel is not None or isinstance(closed, IdentityMap) else _table(closed)
 
 
 def _by_part(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
@@ -468,7 +468,7 @@ def _by_part(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
 
 def _storable(closed: ColorMap) -> ColorMap:
     """A map that a file can hold: itself, or as a table."""
-    return closed if is_storable(closed) else bake(closed, NODES)
+    return closed if is_storable(closed) else _table(closed)
 
 
 def _same(first: ModelState, second: ModelState) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stainxform.errors import ParameterError
+from stainxform.io.settings import init_fields
 from stainxform.maps.base import ColorMap
 
 __all__ = ["is_storable", "pack_map", "unpack_map"]
@@ -38,7 +39,7 @@ def is_storable(value: Any) -> bool:
     if isinstance(value, tuple):
         return all(map(is_storable, value))
     if _HOMES.get(type(value).__name__) == type(value).__module__:
-        return all(is_storable(getattr(value, field.name)) for field in _fields(value))
+        return all(is_storable(getattr(value, field.name)) for field in init_fields(value))
     return isinstance(value, np.ndarray | bool | int | float | str | None)
 
 
@@ -78,10 +79,6 @@ def unpack_map(packed: Any, arrays: dict[str, np.ndarray]) -> ColorMap:
     return found
 
 
-def _fields(value: Any) -> list[dataclasses.Field[Any]]:
-    return [field for field in dataclasses.fields(value) if field.init]
-
-
 def _pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, np.ndarray):
         arrays[name] = value
@@ -90,7 +87,8 @@ def _pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return {"tuple": [_pack(item, f"{name}/{number}", arrays) for number, item in enumerate(value)]}
     if dataclasses.is_dataclass(value):
         parts = {
-            field.name: _pack(getattr(value, field.name), f"{name}/{field.name}", arrays) for field in _fields(value)
+            field.name: _pack(getattr(value, field.name), f"{name}/{field.name}", arrays)
+            for field in init_fields(value)
         }
         return {"type": type(value).__name__, "fields": parts}
     return value
