@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import io
-import math
 import struct
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -18,7 +15,7 @@ from stainxform.io.profile import space_of, srgb_profile
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FileFacts", "decoded"]
+__all__ = ["FileFacts", "decoded", "rgb_of"]
 
 _SUBFILE, _ORIENTATION, _RESOLUTION = 254, 274, 282
 """Tags of TIFF and EXIF."""
@@ -57,27 +54,49 @@ class FileFacts:
         return self if self.icc is None else replace(self, icc=srgb_profile())
 
 
-def decoded(file: BinaryIO, path: str | Path) -> tuple[np.ndarray, FileFacts]:
-    """The picture in an open file, uint8 ``(H, W, 3)``, and its facts; ``path`` is for messages.
+def decoded(file: BinaryIO, name: str) -> tuple[np.ndarray, FileFacts]:
+    """The picture in an open file, uint8 ``(H, W, 3)``, and its facts; ``name`` is for messages.
 
     Raises
     ------
     InvalidImageError
         More than 8 bits a channel, or several pictures. Of a damaged file, whatever its decoder raises.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     with Image.open(file) as image:
-        _go_to_picture(image, path)
-        _check_depth(image, file, path)
-        icc, dpi = image.info.get("icc_profile"), _dpi(image)
-        image.load()
-        with suppress(Exception):  # damaged EXIF tells no orientation
-            ImageOps.exif_transpose(image, in_place=True)
-        return np.asarray(_as_rgb(image, icc)), FileFacts(icc if space_of(icc) == "RGB" else None, dpi)
+        if image.format == "JPEG2000" and _bits_of_jpeg2000(file) > 8:
+            raise _too_deep(image, name)
+        _go_to_picture(image, name)
+        facts = _facts(image)
+        return rgb_of(image, name), facts
 
 
-def _go_to_picture(image: Image.Image, path: str | Path) -> None:
+def rgb_of(image: Image.Image, name: str) -> np.ndarray:
+    """The pixels of a Pillow image as uint8 ``(H, W, 3)``, by the rules of :func:`stainxform.io.images.read_image`.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        An image, of a file or not. Where its file holds several, it is left at the one that is the picture.
+    name : str
+        What it is called in messages.
+
+    Raises
+    ------
+    InvalidImageError
+        More than 8 bits a channel, or several pictures.
+    """
+    _go_to_picture(image, name)
+    # Pillow would drop the low bits of deep RGB without a word; only its decoder's arguments tell.
+    if image.mode.startswith(("I", "F")) or ";16" in str(getattr(image, "tile", "")):
+        raise _too_deep(image, name)
+    icc = image.info.get("icc_profile")
+    image.load()
+    return np.asarray(_as_rgb(_upright(image), icc))
+
+
+def _go_to_picture(image: Image.Image, name: str) -> None:
     """To the one picture that a file holds."""
     pages = getattr(image, "n_frames", 1)
     if pages == 1 or image.format == "MPO":  # CIPA DC-007: the first is the picture, the others are its previews
@@ -90,16 +109,28 @@ def _go_to_picture(image: Image.Image, path: str | Path) -> None:
                 whole.append(page)
     if len(whole) != 1:
         raise InvalidImageError(
-            f"{path} holds {pages} images; save the one you want as a file of its own, or cut a slide into tiles"
+            f"{name} holds {pages} images; save the one you want as a file of its own, or cut a slide into tiles"
         )
     image.seek(whole[0])
 
 
-def _check_depth(image: Image.Image, file: BinaryIO, path: str | Path) -> None:
-    """Pillow would drop the low bits of deep RGB without a word; only its decoder's arguments tell, or the file."""
-    deep = image.mode.startswith(("I", "F")) or ";16" in str(image.tile)  # type: ignore[attr-defined]
-    if deep or (image.format == "JPEG2000" and _bits_of_jpeg2000(file) > 8):
-        raise InvalidImageError(f"{path} has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
+def _too_deep(image: Image.Image, name: str) -> InvalidImageError:
+    return InvalidImageError(f"{name} has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """As its EXIF orientation says; TIFF files Pillow has turned when it loaded them."""
+    from PIL import ImageOps
+
+    return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF tells none
+        return 1
+    return found if found in range(1, 9) else 1
 
 
 def _bits_of_jpeg2000(file: BinaryIO) -> int:
@@ -113,6 +144,12 @@ def _bits_of_jpeg2000(file: BinaryIO) -> int:
     return max((head[siz + 38 + 3 * channel] & 127) + 1 for channel in range(channels))
 
 
+def _facts(image: Image.Image) -> FileFacts:
+    """What is told of the picture of a file that is not loaded yet."""
+    icc = image.info.get("icc_profile")
+    return FileFacts(icc if space_of(icc) == "RGB" else None, _dpi(image))
+
+
 def _dpi(image: Image.Image) -> tuple[float, float] | None:
     """Pixels per inch, along the sides of the upright image; None where the file tells none that makes sense."""
     if image.format == "TIFF" and _RESOLUTION not in image.tag_v2:  # type: ignore[attr-defined]
@@ -121,12 +158,9 @@ def _dpi(image: Image.Image) -> tuple[float, float] | None:
         x, y = (float(value) for value in image.info.get("dpi", ()))
     except (TypeError, ValueError, ArithmeticError):
         return None
-    if not all(math.isfinite(value) and 1 < value <= _MAX_DPI for value in (x, y)):
+    if not all(1 < value <= _MAX_DPI for value in (x, y)):
         return None
-    with suppress(Exception):
-        if image.getexif().get(_ORIENTATION, 1) > 4:
-            return y, x
-    return x, y
+    return (y, x) if _orientation(image) > 4 else (x, y)
 
 
 def _as_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:

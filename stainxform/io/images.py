@@ -82,7 +82,7 @@ def read_image_and_facts(path: str | Path, *, hashed: bool = False) -> tuple[np.
             before = os.fstat(file.fileno())
             sha256 = file_digest(file, "sha256").hexdigest() if hashed else ""
             file.seek(0)
-            pixels, facts = decoded(file, path)
+            pixels, facts = decoded(file, str(path))
             after = os.fstat(file.fileno())
     except InvalidImageError:
         raise
