@@ -434,10 +434,9 @@ def test_stopped_in_the_middle(tmp_path, model, sent, workers):
         assert program.returncode == (130 if sent != signal.SIGKILL else -sent)
         assert "Traceback" not in err
     assert group_ends(program.pid)
-    done = names(out)
-    assert 0 < len([name for name in done if not name.startswith(".")]) < 60
+    done = [name for name in names(out) if not name.startswith(".")]
+    assert 0 < len(done) < 60
     for name in done:
-        assert not name.endswith(".part")
         assert read_image(out / name).shape == big[0].shape
 
 

@@ -88,6 +88,8 @@ def read_image_and_facts(path: str | Path, *, hashed: bool = False) -> tuple[np.
         raise
     except Exception as error:  # decoders of damaged files raise whatever their arithmetic ends in
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if type(error).__name__ == "UnidentifiedImageError":
+            reason = "no file type that Pillow knows"
         raise InvalidImageError(f"{path} cannot be read as an image ({reason}); replace or remove it") from error
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise InvalidImageError(f"{path} changed while it was read; try again when it is written")
