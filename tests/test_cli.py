@@ -277,16 +277,6 @@ def test_formats(tmp_path, model, tiles, name, format, written, kind):
     assert difference.max() == 0 if kind != "JPEG" else difference.mean() < 3
 
 
-def test_gray_palette_and_transparent_files(tmp_path, model, tiles):
-    rgb = Image.fromarray(tiles[0])
-    (tmp_path / "in").mkdir()
-    rgb.convert("P").save(tmp_path / "in/palette.png")
-    rgb.convert("RGBA").save(tmp_path / "in/rgba.png")
-    apply(model, tmp_path / "in", "-o", tmp_path / "out")
-    assert np.array_equal(read_image(tmp_path / "out/rgba.png"), stainxform.load(model)(tiles[0]))
-    assert read_image(tmp_path / "out/palette.png").shape == (48, 48, 3)
-
-
 # ---------------------------------------------------------------- apply: what is refused
 
 
