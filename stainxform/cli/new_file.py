@@ -27,7 +27,7 @@ def new_file(path: Path, force: bool) -> Iterator[None]:
     from stainxform.io.atomic import check_writable
     from stainxform.io.lock import lock_output
 
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ParameterError(f"the output {path} is a folder; give a file name")
     check_writable(path)
     with text.plain_warnings(), lock_output(path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +28,7 @@ def atomic_write(path: str | Path, data: bytes) -> None:
     """
     path = Path(path)
     with _errors(path), _temporary(path) as temporary:
+        _check_kind(path)
         with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
@@ -57,9 +59,15 @@ def check_writable(path: str | Path) -> None:
     path = Path(path)
     make_folder(path.parent)
     with _errors(path), _temporary(path) as temporary:
-        with suppress(FileNotFoundError):
-            os.lstat(path)  # of a name that is too long, an error of another kind
+        _check_kind(path)
         open(temporary, "xb").close()
+
+
+def _check_kind(path: Path) -> None:
+    """A folder, a device or a pipe is not replaced by a file; of a name that is too long, the error says so."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise OSError("it is no file")
 
 
 @contextmanager
