@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 import stainxform
 from stainxform._hosts.augment import transform_name
 from stainxform.augment import AUGMENTATIONS, ColorStatistics, RandStainNA
-from stainxform.cli import batch
 from stainxform.cli.app import app
 from stainxform.io.images import read_image
 from stainxform.samples import pair, write_center
@@ -440,16 +439,6 @@ def group_ends(leader, seconds=10):
             return True
         time.sleep(0.02)
     return False
-
-
-def test_a_dead_worker_is_one_error(tmp_path, folder, model, monkeypatch):
-    class Pool(batch.ProcessPoolExecutor):
-        def submit(self, *arguments):
-            return super().submit(os._exit, 1)
-
-    monkeypatch.setattr(batch, "ProcessPoolExecutor", Pool)
-    result = run("apply", "--model", model, folder, "-o", tmp_path / "out", "--workers", 2, code=1)
-    assert "a worker process died after 0 of 3 files" in one_error(result)
 
 
 # ---------------------------------------------------------------- info, methods

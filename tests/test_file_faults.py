@@ -47,7 +47,8 @@ def folder(tmp_path):
 
 @pytest.fixture
 def apply(models, folder):
-    def call(*arguments, model="macenko", code=0, inputs=(folder,), out=folder.with_name("out")):
+    def call(*arguments, model="macenko", code=0, inputs=(folder,), out=None):
+        out = out or folder.with_name("out")
         return run("apply", "-m", models[model], "-j", 1, *inputs, "-o", out, *arguments, code=code)
 
     return call
@@ -252,6 +253,14 @@ def test_odd_names_are_names(tmp_path, models, folder, apply, name):
     assert len(error_lines(apply("--force", inputs=(tmp_path / "odd",), code=1))) == 2
 
 
+def test_names_that_the_terminal_has_no_letters_for_are_said_somehow(tmp_path, models, folder, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    with process("apply", "-m", models["macenko"], folder, "-j", 1, "-o", tmp_path / "肝") as program:
+        out, _ = program.communicate()
+    assert program.returncode == 0
+    assert out.strip().endswith("\\u809d")
+
+
 @pytest.mark.parametrize("pair_of_names", [("t.png", "T.PNG"), ("e\u0301.png", "\u00e9.png"), ("a/t.png", "A/t.png")])
 def test_names_that_differ_by_case_or_accents_alone(tmp_path, apply, monkeypatch, pair_of_names):
     """Two files where the file system tells them apart, an error where it does not."""
@@ -305,8 +314,8 @@ COMMANDS = {
         ("calibrate", models["macenko"], folder, "-o", f"{out}.safetensors", "--qc", "off")
     ),
     "evaluate": lambda folder, models, out: (
-        ("evaluate", "--centers", f"A={folder}", f"B={folder}", "-m", models["macenko"], "--target", "A")
-        + ("-o", f"{out}.html", "--projection", "pca")
+        *("evaluate", "--centers", f"A={folder}", f"B={folder}", "-m", models["macenko"], "--target", "A"),
+        *("-o", f"{out}.html"),
     ),
     "qc": lambda folder, models, out: ("qc", folder, "-o", f"{out}.png"),
 }

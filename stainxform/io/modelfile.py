@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,11 +81,19 @@ def pack(state: ModelState) -> bytes:
 
 
 def write_model(path: str | Path, state: ModelState) -> None:
-    """Save ``state``, atomically; ParameterError for a folder that is not there, or a path that is one."""
+    """Save ``state``, whole or not at all.
+
+    Raises
+    ------
+    ParameterError
+        A folder that is not there, or a path that is one.
+    OutputError
+        It cannot be written, see :func:`stainxform.io.atomic.atomic_write`.
+    """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ParameterError(f"{path} is a folder; give the name of a file")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise ParameterError(f"{path} cannot be written: there is no folder {path.parent}")
     atomic_write(path, pack(state))
 
