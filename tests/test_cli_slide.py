@@ -124,7 +124,14 @@ def test_the_record_holds_hashes_settings_and_versions_and_no_names(model, folde
     slide(model, folder / "one.tif", "-o", tmp_path / "out", "--quality", "70", "--background", "keep")
     text = (tmp_path / "out" / "one.ome.tif.json").read_text()
     record = json.loads(text)
-    assert record["source"] == {"sha256": sha256(folder / "one.tif"), "width": 421, "height": 333}
+    assert record["source"] == {
+            "sha256": sha256(folder / "one.tif"),
+            "width": 421,
+            "height": 333,
+            "mpp": [0.5, 0.5],
+            "mpp_from": "file",
+            "missing_tiles": 0,
+        }
     assert record["model"] == {"sha256": sha256(model), "method": "macenko"}
     assert record["output"]["sha256"] == sha256(tmp_path / "out" / "one.ome.tif")
     assert record["settings"]["quality"] == 70
