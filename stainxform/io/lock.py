@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import warnings
 import weakref
@@ -14,6 +15,9 @@ from stainxform.errors import OutputBusyError, OutputError, StainXformWarning
 
 __all__ = ["FileLock", "is_locked", "lock_output", "lock_path"]
 
+_LONG = 240
+"""Bytes of a name that can grow by those of a lock: most file systems hold 255."""
+
 _TAKEN = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 _ATTEMPTS = 100
 """So often a lock file may vanish before it is locked; some disks give a file another number at each look."""
@@ -23,7 +27,9 @@ _UNKNOWN = {getattr(errno, name) for name in ("ENOSYS", "ENOLCK", "ENOTSUP", "EO
 def lock_path(output: str | Path) -> Path:
     """The file beside an output that is locked while it is written; there is none at other times."""
     path = Path(output)
-    return path.with_name(f".{path.name}.lock")
+    name = os.fsencode(path.name)
+    short = path.name if len(name) <= _LONG else hashlib.sha256(name).hexdigest()
+    return path.with_name(f".{short}.lock")
 
 
 @contextmanager
