@@ -65,6 +65,9 @@ def calibrate(
     per_slide: shared.PerSlide = None,
     size: shared.Size = None,
     mpp: shared.Mpp = None,
+    mpp_tolerance: shared.MppTolerance = None,
+    mpp_of_slide: shared.MppOfSlide = None,
+    missing: shared.Missing = None,
     add_to: Annotated[
         Path | None,
         typer.Option(help="A calibration of the same model that these tiles are added to.", metavar="FILE.safetensors"),
@@ -88,7 +91,14 @@ def calibrate(
         check_groups(groups)
         made |= {name: value for name, value in (("center", center), ("license", license)) if value}
         read = {"groups": groups or ("file" if slides else None), "qc": qc.value, **shared.given(min_tissue=min_tissue)}
-        sampling = shared.given(per_slide=per_slide, size=size, mpp=mpp)
+        sampling = shared.given(
+            per_slide=per_slide,
+            size=size,
+            mpp=mpp,
+            mpp_tolerance=mpp_tolerance,
+            mpp_of_slide=mpp_of_slide,
+            missing=missing,
+        )
         start = time.perf_counter()
         with text.plain_warnings():
             target = sx.load(model)

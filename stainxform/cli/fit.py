@@ -32,6 +32,9 @@ def fit(
     per_slide: shared.PerSlide = None,
     size: shared.Size = None,
     mpp: shared.Mpp = None,
+    mpp_tolerance: shared.MppTolerance = None,
+    mpp_of_slide: shared.MppOfSlide = None,
+    missing: shared.Missing = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting of the method; may be given many times.", metavar="KEY=VALUE"),
@@ -55,7 +58,14 @@ def fit(
         named = shared.given(steps=steps, seed=seed, device=device, workdir=workdir, resume=resume)
         parameters = _parameters(settings or [], named)
         about = {"center": center, "license": license, "qc": qc.value, **shared.given(min_tissue=min_tissue)}
-        sampling = shared.given(per_slide=per_slide, size=size, mpp=mpp)
+        sampling = shared.given(
+            per_slide=per_slide,
+            size=size,
+            mpp=mpp,
+            mpp_tolerance=mpp_tolerance,
+            mpp_of_slide=mpp_of_slide,
+            missing=missing,
+        )
         start = time.perf_counter()
         with text.plain_warnings():
             tiles = shared.tiles_of(images, slides, sampling)

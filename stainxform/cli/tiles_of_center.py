@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stainxform.cli.new_file import new_file
+from stainxform.cli.slides.options import Missing as MissingTiles
 from stainxform.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ __all__ = [
     "Images",
     "License",
     "MinTissue",
+    "Missing",
     "Mpp",
+    "MppOfSlide",
+    "MppTolerance",
     "Output",
     "PerSlide",
     "QCOption",
@@ -66,6 +70,20 @@ PerSlide = Annotated[int | None, typer.Option(min=1, help="With --slides: tiles 
 Size = Annotated[int | None, typer.Option(min=1, help="With --slides: side of a tile in pixels.", show_default="512")]
 Mpp = Annotated[
     float | None, typer.Option(help="With --slides: micrometers per pixel of the tiles.", show_default="level 0")
+]
+MppTolerance = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="With --mpp: how much coarser a slide may be, as a fraction.", show_default="0.1"),
+]
+MppOfSlide = Annotated[
+    float | None,
+    typer.Option(help="With --slides: micrometers per pixel of the slides.", show_default="what each file says"),
+]
+Missing = Annotated[
+    MissingTiles | None,
+    typer.Option(
+        help="With --slides: tiles that a file lacks. white: glass that the scanner left out.", show_default="fail"
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing output.")]
 

@@ -158,8 +158,9 @@ def _try(descriptor: int, output: Path) -> bool:
 
 
 def _is(descriptor: int, path: Path) -> bool:
-    """Whether a file has this name still: its last holder may have removed it. Opened, not only looked up: that is what
-    network disks do not answer from memory.
+    """Whether a file has this name still, which its last holder may have removed.
+
+    The name is opened, not only looked up: a network disk may answer a look from memory.
     """
     try:
         other = os.open(path, os.O_RDONLY | _BINARY)
