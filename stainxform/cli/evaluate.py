@@ -85,7 +85,7 @@ def evaluate(
     from stainxform._optional import require
     from stainxform.evaluate import evaluate_centers
     from stainxform.io.atomic import atomic_write
-    from stainxform.io.sources import files_of
+    from stainxform.io.search import files_of
     from stainxform.normalizers.base import Normalizer
     from stainxform.report import write_report
 
@@ -185,7 +185,7 @@ def _found(pattern: re.Pattern[str], file: Path) -> str:
 def _masks(where: Path, center: Path, tiles: list[Path]) -> list[Any]:
     """The mask of each tile: the image at the same path below its folder, whatever its type."""
     from stainxform.io.images import read_image
-    from stainxform.io.sources import files_of
+    from stainxform.io.search import files_of
 
     by_name = {path.relative_to(where).with_suffix(""): path for path in files_of(where)}
     found = []

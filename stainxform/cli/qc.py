@@ -33,7 +33,8 @@ def qc(
 
     Nothing is deleted or moved. On the sheet are numbers and reasons, no names of files.
     """
-    from stainxform.io.sources import Tiles, files_of
+    from stainxform.io.search import files_of
+    from stainxform.io.sources import Tiles
     from stainxform.quality import check_quality, write_sheet
 
     if output is not None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from stainxform.errors import InvalidImageError, ParameterError
 from stainxform.io.atomic import atomic_write
 
-__all__ = ["SUFFIXES", "encode_image", "image_files", "read_image", "write_image"]
+__all__ = ["SUFFIXES", "encode_image", "read_image", "rgb_of", "write_image"]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 """File types read from folders, lower case."""
 
 _WRITERS: dict[str, tuple[str, dict[str, object]]] = {
@@ -23,12 +23,6 @@ _WRITERS: dict[str, tuple[str, dict[str, object]]] = {
     ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
     ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
 }
-
-
-def image_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
-    """All files of these types below ``folder``, sorted; hidden files and folders are left out."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -46,26 +40,31 @@ def read_image(path: str | Path) -> np.ndarray:
 
     try:
         with Image.open(path) as image:
-            pages = getattr(image, "n_frames", 1)
-            if pages > 1:
-                raise InvalidImageError(
-                    f"{path} holds {pages} images; save the one you want as a file of its own, or cut a slide into tiles"
-                )
-            # Pillow would drop the low bytes of 16-bit RGB without a word; only its decoder's arguments tell.
-            if image.mode.startswith(("I", "F")) or ";16" in str(image.tile):
-                raise InvalidImageError(
-                    f"{path} has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits"
-                )
-            if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
-                rgba = image.convert("RGBA")
-                white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-                return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
-            return np.asarray(image.convert("RGB"))
+            return rgb_of(image, str(path))
     except InvalidImageError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise InvalidImageError(f"{path} cannot be read as an image ({reason}); replace or remove it") from error
+
+
+def rgb_of(image: Any, name: str) -> np.ndarray:
+    """The pixels of a Pillow image as uint8 ``(H, W, 3)``, by the rules of :func:`read_image`; ``name`` is for errors."""
+    from PIL import Image
+
+    pages = getattr(image, "n_frames", 1)
+    if pages > 1:
+        raise InvalidImageError(
+            f"{name} holds {pages} images; save the one you want as a file of its own, or cut a slide into tiles"
+        )
+    # Pillow would drop the low bytes of 16-bit RGB without a word; only its decoder's arguments tell.
+    if image.mode.startswith(("I", "F")) or ";16" in str(getattr(image, "tile", "")):
+        raise InvalidImageError(f"{name} has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
+    if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
+    return np.asarray(image.convert("RGB"))
 
 
 def encode_image(image: np.ndarray, suffix: str) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stainxform.errors import ParameterError, StainXformError
 from stainxform.io.images import SUFFIXES
-from stainxform.io.sources import files_of
+from stainxform.io.search import files_of
 
 __all__ = ["Job", "plan", "reason"]
 

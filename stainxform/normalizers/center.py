@@ -12,6 +12,7 @@ from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformEr
 from stainxform.image.layout import ValueRange
 from stainxform.image.tissue import MIN_TISSUE, is_blank
 from stainxform.image.tissue_color import TissueColor
+from stainxform.io.repeats import Repeats
 from stainxform.io.sources import Tiles
 from stainxform.normalizers.base import CenterInfo, Normalizer
 from stainxform.normalizers.registry import normalizer_class
@@ -42,7 +43,8 @@ def fit_center(
     ----------
     images : str, Path, array_like, Dataset or iterable of these, optional
         The center's tiles: a folder (searched recursively), a glob pattern, files, arrays ``(H, W, 3)`` or
-        ``(N, H, W, 3)``, tensors ``(3, H, W)``, or a torch/MONAI Dataset of any of these.
+        ``(N, H, W, 3)``, tensors ``(3, H, W)``, PIL images, a Dataset (torch, MONAI, Hugging Face) of any of these, or a
+        DataLoader. A file counts once, however often it is there; copies of a tile count each: a StainXformWarning says so.
     method : str, optional
         A registered name; ``stainxform methods`` lists them. The default, transport, is the one whose calibrations help
         most surely, and needs no training.
@@ -120,7 +122,7 @@ def center_tiles(
 
 
 def usable_tiles(tiles: Tiles, min_tissue: float, qc: str, callers: int = 1) -> tuple[list[int], list[TissueColor]]:
-    """Tiles with tissue that quality control leaves, by index, and the color of their tissue.
+    """Tiles with tissue that quality control leaves, each file once, by index, and the color of their tissue.
 
     ``callers``: functions between this one and the user's line, which warnings name.
 
@@ -130,10 +132,15 @@ def usable_tiles(tiles: Tiles, min_tissue: float, qc: str, callers: int = 1) -> 
         Every tile is blank, or dropped.
     """
     kept, measures, tissue = [], [], []
+    repeats, again, copies = Repeats(tiles), 0, 0
     for index in range(len(tiles)):
+        if repeats.file(index):
+            again += 1
+            continue
         tile, histogram = tiles.counted(index)
         if is_blank(histogram, min_tissue):
             continue
+        copies += repeats.pixels(index, histogram)
         kept.append(index)
         tissue.append(TissueColor.of(histogram))
         if qc != "off":
@@ -143,12 +150,14 @@ def usable_tiles(tiles: Tiles, min_tissue: float, qc: str, callers: int = 1) -> 
             f"none of the {len(tiles)} tiles holds enough tissue (min_tissue={min_tissue:.2%}); "
             "pass tiles with tissue, or lower min_tissue"
         )
-    if len(kept) < len(tiles):
-        warnings.warn(
-            f"skipped {len(tiles) - len(kept)} of {len(tiles)} tiles: less than {min_tissue:.2%} tissue",
-            StainXformWarning,
-            stacklevel=callers + 2,
-        )
+    blank, of = len(tiles) - len(kept) - again, f"of {len(tiles)} tiles"
+    said = {
+        f"skipped {blank} {of}: less than {min_tissue:.2%} tissue": blank,
+        f"skipped {again} {of}: the same file as another, by its name or by a link": again,
+        f"{copies} {of} have the same pixels as another, and count as often; remove copies": copies,
+    }
+    for text in filter(said.get, said):
+        warnings.warn(text, StainXformWarning, stacklevel=callers + 2)
     if qc == "off":
         return kept, tissue
     chosen = screen(measures, qc)
