@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from stainxform.cli import text
+from stainxform.cli.path import path
 from stainxform.errors import ParameterError
 
 __all__ = ["qc"]
@@ -24,7 +25,9 @@ def qc(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write a contact sheet of the flagged tiles.", metavar="SHEET.png"),
+        typer.Option(
+            "--output", "-o", parser=path, help="Write a contact sheet of the flagged tiles.", metavar="SHEET.png"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead.")] = False,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing sheet.")] = False,

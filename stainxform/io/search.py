@@ -49,6 +49,8 @@ class Found:
     path: Path
     relative: Path
     """Where it lies below the folder that was searched; of a file that was named or matched, its name."""
+    below: Path | None = None
+    """The folder that was searched, or from which a pattern led to that."""
 
 
 def files_of(where: Any, suffixes: Sequence[str] = SUFFIXES, hint: str = FOR_TILES) -> list[Path]:
@@ -117,7 +119,7 @@ class _Search:
             below = self.below(path)
             if not below:
                 raise InvalidImageError(f"the folder {path} holds no {self._wanted()}{self._instead()}")
-            return [Found(file, file.relative_to(path)) for file in below]
+            return [Found(file, file.relative_to(path), path) for file in below]
         if path.is_file():
             return [Found(path, Path(path.name))]
         if path.exists():
@@ -149,7 +151,7 @@ class _Search:
         for match in sorted(matches, key=lambda path: (path.is_symlink(), path)):  # a link never hides the real place
             if match.is_dir():
                 for path in self._below_new(match, seen):
-                    found.setdefault(path, Found(path, path.relative_to(base)))
+                    found.setdefault(path, Found(path, path.relative_to(base), base))
             else:
                 why = "" if match.is_file() else "broken link" if match.is_symlink() else "pipe or device"
                 for path in [match] if named and not why else self._chosen([(match, why)]):
