@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import stainxform as sx
 from stainxform._optional import is_tensor
 from stainxform.cli.app import app
-from stainxform.errors import ParameterError
+from stainxform.errors import ParameterError, StainXformWarning
 from stainxform.maps import ImageMap
 from stainxform.samples import pair
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from stainxform._optional import use_torch_threads
 from stainxform.errors import NotEnoughTissueError, StainXformError
 from stainxform.image.blank import OnBlank
-from stainxform.io.images import SUFFIXES, read_image, write_image
+from stainxform.io.images import SUFFIXES, WRITTEN, read_image, write_image
 from stainxform.io.modelfile import ModelState
 from stainxform.io.outputs import Job, plan, reason
 from stainxform.normalizers.base import Normalizer
@@ -46,12 +46,13 @@ def plan_images(inputs: Sequence[str], folder: Path, suffix: str = "") -> list[J
 
     ``suffix`` is that of the outputs; empty: that of the input, ``.png`` for types that are only read.
     """
-    return plan(inputs, folder, partial(_renamed, suffix=suffix))
+    hint = "normalize whole slides with: stainxform slide"
+    return plan(inputs, folder, partial(_renamed, suffix=suffix), hint=hint)
 
 
 def _renamed(relative: Path, suffix: str) -> Path:
     known = relative.suffix.lower() in SUFFIXES
-    if not suffix and known and relative.suffix.lower() != ".bmp":
+    if not suffix and relative.suffix.lower() in WRITTEN:
         return relative
     return relative.with_name((relative.stem if known else relative.name) + (suffix or ".png"))
 

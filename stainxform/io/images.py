@@ -11,7 +11,7 @@ import numpy as np
 from stainxform.errors import InvalidImageError, ParameterError
 from stainxform.io.atomic import atomic_write
 
-__all__ = ["SUFFIXES", "encode_image", "read_image", "rgb_of", "write_image"]
+__all__ = ["SUFFIXES", "WRITTEN", "encode_image", "read_image", "rgb_of", "write_image"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 """File types read from folders, lower case."""
@@ -23,6 +23,9 @@ _WRITERS: dict[str, tuple[str, dict[str, object]]] = {
     ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
     ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
 }
+
+WRITTEN = tuple(_WRITERS)
+"""File types that are written, lower case."""
 
 
 def read_image(path: str | Path) -> np.ndarray:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformError, StainXformWarning
-from stainxform.image.layout import ValueRange
+from stainxform.image.layout import ValueRange, check_range
 from stainxform.image.tissue import MIN_TISSUE, is_blank
 from stainxform.image.tissue_color import TissueColor
+from stainxform.io.paths import is_path
 from stainxform.io.repeats import Repeats
 from stainxform.io.sources import Tiles
 from stainxform.normalizers.base import CenterInfo, Normalizer
 from stainxform.normalizers.registry import normalizer_class
 from stainxform.quality.measures import TileMeasures
 from stainxform.quality.screen import check_qc, screen
+from stainxform.slides.base import Slide
 from stainxform.slides.sampling import SlideTiles
 
 __all__ = ["center_tiles", "check_about", "fit_center", "usable_tiles"]
@@ -116,7 +118,10 @@ def center_tiles(
         raise ParameterError("pass the center's tiles, or slides=, one of them")
     if sampling and slides is None:
         raise ParameterError("sampling= is how tiles are drawn from slides=, which is missing")
+    check_range(value_range)
     if slides is not None:
+        if not isinstance(sampling, Mapping | None):
+            raise ParameterError(f"sampling must be a mapping of settings, got {sampling!r}")
         images = _drawn(slides, dict(sampling or {}))
     return images if isinstance(images, Tiles) else Tiles(images, image_key=image_key, value_range=value_range)
 
@@ -165,6 +170,8 @@ def usable_tiles(tiles: Tiles, min_tissue: float, qc: str, callers: int = 1) -> 
 
 
 def _drawn(slides: Any, sampling: dict[str, Any]) -> SlideTiles:
+    if not (is_path(slides) or isinstance(slides, Iterable | Slide)) or isinstance(slides, Mapping | bytes):
+        raise ParameterError(f"slides= takes files, folders or open slides, got {type(slides).__name__}")
     known = list(inspect.signature(SlideTiles).parameters)[1:]
     for name in sampling:
         if name not in known:

@@ -9,6 +9,7 @@ from typing import Any
 
 from stainxform._plugins import Registry
 from stainxform.errors import MissingDependencyError, ParameterError, SlideError, UnsupportedSlideError
+from stainxform.io.paths import as_path
 from stainxform.slides.base import Slide
 
 __all__ = ["BUILT_IN", "READERS", "check_reader", "open_slide", "reader_class", "register_reader"]
@@ -104,7 +105,7 @@ def open_slide(path: str | Path, reader: str = "auto") -> Slide:
         The reader asked for, or every one, is not installed.
     """
     check_reader(reader)
-    file = Path(path)
+    file = as_path(path, "path of the slide")
     if not file.is_file():
         raise SlideError(f"{file} is {'a folder, not a slide' if file.is_dir() else 'not there'}")
     return _opened_by_the_first(file) if reader == "auto" else _opened(reader_class(reader)(file))
