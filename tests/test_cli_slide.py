@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import stainxform as sx
 from stainxform._optional import is_tensor
 from stainxform.cli.app import app
-from stainxform.errors import OutputBusyError, ParameterError
+from stainxform.errors import OutputBusyError, ParameterError, StainXformWarning
 from stainxform.maps import ImageMap
 from stainxform.samples import pair
 
@@ -222,7 +222,8 @@ def test_only_slides_are_found_and_an_ome_suffix_is_no_part_of_a_name(tmp_path):
     for name in ("a.svs", "b.ndpi", "c.ome.tif", "d.txt", "e.png", ".hidden.svs", "f.MRXS"):
         (tmp_path / "in").mkdir(exist_ok=True)
         (tmp_path / "in" / name).touch()
-    jobs = plan_slides([tmp_path / "in"], tmp_path / "out", Pyramid())
+    with pytest.warns(StainXformWarning, match="3 files were left out: 1 hidden, 1 .txt, 1 .png$"):
+        jobs = plan_slides([tmp_path / "in"], tmp_path / "out", Pyramid())
     assert [job.target.name for job in jobs] == ["a.ome.tif", "b.ome.tif", "c.ome.tif", "f.ome.tif"]
 
 

@@ -90,7 +90,7 @@ def test_values_that_make_no_sense_are_refused(folder, wrong):
 
 
 def test_nothing_found(tmp_path):
-    with pytest.raises(InvalidImageError, match="holds no files"):
+    with pytest.raises(InvalidImageError, match="holds no files of type svs"):
         SlideTiles(tmp_path)
     with pytest.raises(ParameterError, match="no slides"):
         SlideTiles([])

@@ -5,8 +5,9 @@ from strategies import he_image
 
 from stainxform.errors import InvalidImageError, ParameterError
 from stainxform.io import sources
-from stainxform.io.images import image_files
-from stainxform.io.sources import Tiles, to_uint8
+from stainxform.io.items import to_uint8
+from stainxform.io.search import image_files
+from stainxform.io.sources import Tiles
 
 TILES = [he_image(seed, 10 + seed, 12) for seed in range(4)]
 SQUARE = np.stack([he_image(seed, 10, 12) for seed in range(4)])

@@ -15,6 +15,7 @@ import typer
 
 from stainxform.cli import text
 from stainxform.cli.calibrate import Groups
+from stainxform.cli.path import path
 from stainxform.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -58,8 +59,10 @@ def apply(
         list[str],
         typer.Argument(help="Image files, folders (their structure is kept), glob patterns.", metavar="IN"),
     ],
-    model: Annotated[Path, typer.Option("--model", "-m", help="A model file, made with: stainxform fit.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the normalized images.", metavar="DIR")],
+    model: Annotated[Path, typer.Option("--model", "-m", parser=path, help="A model file, made with: stainxform fit.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=path, help="Folder for the normalized images.", metavar="DIR")
+    ],
     format: Annotated[
         Format, typer.Option(help="keep: png, jpg and tif stay what they are, others become png.")
     ] = Format.keep,

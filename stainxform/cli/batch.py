@@ -17,9 +17,10 @@ from pathlib import Path
 
 from stainxform._optional import use_torch_threads
 from stainxform.cli.file_work import FileOutcome, FileWork
-from stainxform.errors import InvalidImageError, ParameterError, StainXformError
+from stainxform.errors import ParameterError, StainXformError
 from stainxform.io.images import SUFFIXES, WRITTEN
 from stainxform.io.outputs import Job, plan
+from stainxform.io.search import SLIDES
 
 __all__ = ["MAX_WORKERS", "normalize_files", "plan_images"]
 
@@ -31,26 +32,14 @@ def plan_images(inputs: Sequence[str], folder: Path, suffix: str = "") -> list[J
     """Decide the output file of every input, without writing anything: :func:`stainxform.io.outputs.plan` for images.
 
     ``suffix`` is that of the outputs; empty: that of the input, ``.png`` for types that are only read. ParameterError
-    where an input is a whole slide, or a folder of nothing else.
+    where an input is a whole slide.
     """
-    try:
-        jobs = plan(inputs, folder, partial(_renamed, suffix=suffix))
-    except InvalidImageError:
-        _check_no_slides([file for where in inputs if Path(where).is_dir() for file in Path(where).rglob("*")])
-        raise
-    _check_no_slides([job.source for job in jobs])
+    hint = "normalize whole slides with: stainxform slide"
+    jobs = plan(inputs, folder, partial(_renamed, suffix=suffix), hint=hint)
+    for job in jobs:
+        if job.source.suffix.lower() in {*SLIDES} - {*SUFFIXES}:
+            raise ParameterError(f"{job.source} is a whole slide; {hint}")
     return jobs
-
-
-def _check_no_slides(files: Sequence[Path]) -> None:
-    """Files that are slides by their type, and no images."""
-    if not (others := [file for file in files if file.suffix.lower() not in SUFFIXES]):
-        return
-    from stainxform.slides import SUFFIXES as SLIDES  # takes a while
-
-    for file in others:
-        if file.suffix.lower() in SLIDES:
-            raise ParameterError(f"{file} is a whole slide; normalize it with: stainxform slide")
 
 
 def _renamed(relative: Path, suffix: str) -> Path:

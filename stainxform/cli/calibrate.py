@@ -10,6 +10,7 @@ import typer
 
 from stainxform.cli import text
 from stainxform.cli import tiles_of_center as shared
+from stainxform.cli.path import path
 from stainxform.errors import NotEnoughTissueError, ParameterError
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ Groups = Annotated[
 
 def calibrate(
     model: Annotated[
-        Path, typer.Argument(help="The model file of our center, made with: stainxform fit.", metavar="MODEL")
+        Path,
+        typer.Argument(parser=path, help="The model file of our center, made with: stainxform fit.", metavar="MODEL"),
     ],
     images: shared.Images,
     output: shared.Output,
@@ -70,7 +72,11 @@ def calibrate(
     missing: shared.Missing = None,
     add_to: Annotated[
         Path | None,
-        typer.Option(help="A calibration of the same model that these tiles are added to.", metavar="FILE.safetensors"),
+        typer.Option(
+            parser=path,
+            help="A calibration of the same model that these tiles are added to.",
+            metavar="FILE.safetensors",
+        ),
     ] = None,
     force: shared.Force = False,
 ) -> None:

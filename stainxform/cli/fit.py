@@ -6,12 +6,14 @@ import inspect
 import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stainxform.cli import text
 from stainxform.cli import tiles_of_center as shared
+from stainxform.cli.path import path
 from stainxform.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ def fit(
     seed: Annotated[int | None, typer.Option(help="Same seed, same model (methods that train).")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ... (methods that train).")] = None,
     workdir: Annotated[
-        str | None, typer.Option(help="Folder for checkpoint and log (methods that train).", metavar="DIR")
+        Path | None,
+        typer.Option(parser=path, help="Folder for checkpoint and log (methods that train).", metavar="DIR"),
     ] = None,
     resume: Annotated[
         bool | None,
@@ -55,7 +58,8 @@ def fit(
 ) -> None:
     """Fit a model of one center on its tiles, or its slides. Other centers' images are not needed."""
     with shared.model_file(output, force):
-        named = shared.given(steps=steps, seed=seed, device=device, workdir=workdir, resume=resume)
+        folder = None if workdir is None else str(workdir)
+        named = shared.given(steps=steps, seed=seed, device=device, workdir=folder, resume=resume)
         parameters = _parameters(settings or [], named)
         about = {"center": center, "license": license, "qc": qc.value, **shared.given(min_tissue=min_tissue)}
         sampling = shared.given(

@@ -12,6 +12,7 @@ import typer
 
 from stainxform.cli import text
 from stainxform.cli.new_file import new_file
+from stainxform.cli.path import path
 from stainxform.errors import ParameterError
 
 __all__ = ["qc"]
@@ -26,7 +27,9 @@ def qc(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write a contact sheet of the flagged tiles.", metavar="SHEET.png"),
+        typer.Option(
+            "--output", "-o", parser=path, help="Write a contact sheet of the flagged tiles.", metavar="SHEET.png"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead.")] = False,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing sheet.")] = False,
@@ -35,7 +38,8 @@ def qc(
 
     Nothing is deleted or moved. On the sheet are numbers and reasons, no names of files.
     """
-    from stainxform.io.sources import Tiles, files_of
+    from stainxform.io.search import files_of
+    from stainxform.io.sources import Tiles
     from stainxform.quality import check_quality, write_sheet
 
     if output is not None:

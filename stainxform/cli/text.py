@@ -56,6 +56,7 @@ def complain(kind: str, message: object, console: Console | None = None) -> None
 
 def _with_options(message: str) -> str:
     """``force=True`` and ``device='cpu'`` as ``--force`` and ``--device cpu``."""
+    message = message.replace("slides=...", "--slides")
     return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')} {found[2] or found[3] or ''}".rstrip(), message)
 
 

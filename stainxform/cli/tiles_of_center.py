@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stainxform.cli.new_file import new_file
+from stainxform.cli.path import path
 from stainxform.cli.slides.options import Missing as MissingTiles
 from stainxform.errors import ParameterError
 
@@ -56,7 +57,9 @@ Images = Annotated[
         metavar="IMAGES",
     ),
 ]
-Output = Annotated[Path, typer.Option("--output", "-o", help="The model file to write.", metavar="FILE.safetensors")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", parser=path, help="The model file to write.", metavar="FILE.safetensors")
+]
 Center = Annotated[str, typer.Option(help="Name of the center, stored in the model file.")]
 License = Annotated[str, typer.Option(help="License of the model, stored in the model file.")]
 MinTissue = Annotated[

@@ -6,7 +6,6 @@ import io
 import os
 import stat
 import struct
-from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import file_digest
 from pathlib import Path
@@ -18,18 +17,9 @@ from stainxform.errors import InvalidImageError, ParameterError
 from stainxform.io.atomic import atomic_write
 from stainxform.io.decode import FileFacts, decoded
 
-__all__ = [
-    "SUFFIXES",
-    "WRITTEN",
-    "encode_image",
-    "image_files",
-    "note_of",
-    "read_image",
-    "read_image_and_facts",
-    "write_image",
-]
+__all__ = ["SUFFIXES", "WRITTEN", "encode_image", "note_of", "read_image", "read_image_and_facts", "write_image"]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 """File types read from folders, lower case."""
 
 _WRITERS: dict[str, tuple[str, dict[str, object]]] = {
@@ -48,12 +38,6 @@ _SOFTWARE = 305
 
 _MAX_JFIF = 65535
 """The largest number that JFIF can hold."""
-
-
-def image_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
-    """All files of these types below ``folder``, sorted; hidden files and folders are left out."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def read_image(path: str | Path) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 from stainxform.errors import OutputBusyError, ParameterError, StainXformWarning
 from stainxform.io.lock import is_locked
 from stainxform.io.outputs import Job, plan
+from stainxform.io.paths import as_path
 from stainxform.pipeline.model import ModelFile
 from stainxform.pipeline.output import OutputKind
 from stainxform.pipeline.process import Outcome, process
@@ -112,7 +113,7 @@ def normalize_slides(
     chosen = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     kind = Pyramid(options or PyramidOptions(), background)
     recipe = Recipe(kind, ModelFile.at(model), statistics, reader, device, threads, names, group, mpp_of_slide, missing)
-    jobs = plan_slides(chosen, Path(output), kind, shard)
+    jobs = plan_slides(chosen, as_path(output, "output folder"), kind, shard)
     outcomes = run(
         jobs, recipe, resume=resume, force=force, scheduler=scheduler, resources=resources, progress=progress
     )
@@ -125,7 +126,7 @@ def plan_slides(inputs: Sequence[str | Path], folder: Path, kind: OutputKind, sh
     A DICOM slide of several files is one. ``shard`` "i/n": every n-th, beginning with the i-th.
     """
     number, count = _shard(shard)
-    jobs = plan(inputs, folder, partial(_renamed, suffix=kind.suffix), SUFFIXES)
+    jobs = plan(inputs, folder, partial(_renamed, suffix=kind.suffix), SUFFIXES, "")
     kept = set(first_of_series(job.source for job in jobs))
     return sorted((job for job in jobs if job.source in kept), key=lambda job: str(job.target))[number - 1 :: count]
 

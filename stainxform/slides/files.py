@@ -7,12 +7,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["CHUNK", "DICOM_HEAD", "SUFFIXES", "digest", "digest_of", "first_of_series", "parts", "series"]
+from stainxform.io.search import SLIDES as SUFFIXES
 
-SUFFIXES = (
-    ".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".czi", ".dcm",
-)  # fmt: skip
-"""File types that a folder is searched for, lower case."""
+__all__ = ["CHUNK", "DICOM_HEAD", "SUFFIXES", "digest", "digest_of", "first_of_series", "parts", "series"]
 
 CHUNK = 1 << 20
 DICOM_HEAD = 1 << 14

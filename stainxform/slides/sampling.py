@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
-from stainxform.io.sources import files_of
+from stainxform.io.search import files_of
 from stainxform.slides.base import Slide, check_missing, check_mpp
 from stainxform.slides.files import SUFFIXES, first_of_series
 from stainxform.slides.mpp import MPP_TOLERANCE, Resolution, resolution_of

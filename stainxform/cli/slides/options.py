@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from stainxform.cli.path import path
+
 __all__ = [
     "Device",
     "Force",
@@ -54,7 +56,7 @@ Inputs = Annotated[
     list[str],
     typer.Argument(help="Slides, folders to search for them (their structure is kept), glob patterns.", metavar="IN"),
 ]
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the outputs.", metavar="DIR")]
+Output = Annotated[Path, typer.Option("--output", "-o", parser=path, help="Folder for the outputs.", metavar="DIR")]
 Reader = Annotated[
     str,
     typer.Option(help="Which reader: auto, or its name; a wrong name is answered with all of them.", metavar="NAME"),

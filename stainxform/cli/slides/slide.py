@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stainxform.cli.path import path
 from stainxform.cli.slides import options
 from stainxform.cli.slides.run import recipe_of, run_and_show
 
@@ -50,7 +51,7 @@ class TileSet(StrEnum):
 
 def slide(
     inputs: options.Inputs,
-    model: Annotated[Path, typer.Option("--model", "-m", help="A model file, made with: stainxform fit.")],
+    model: Annotated[Path, typer.Option("--model", "-m", parser=path, help="A model file, made with: stainxform fit.")],
     output: options.Output,
     layout: Annotated[
         Layout, typer.Option(help="dual: OME-TIFF that every reader sees all levels of. svs claims Aperio as maker.")

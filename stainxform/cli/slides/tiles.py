@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from stainxform.cli.path import path
 from stainxform.cli.slides import options
 from stainxform.cli.slides.run import recipe_of, run_and_show
 from stainxform.cli.tiles_of_center import given
@@ -27,7 +28,7 @@ def tiles(
     inputs: options.Inputs,
     output: options.Output,
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", help="A model file.", show_default="not normalized")
+        Path | None, typer.Option("--model", "-m", parser=path, help="A model file.", show_default="not normalized")
     ] = None,
     size: Annotated[int, typer.Option(min=1, help="Side of a tile, in pixels.")] = 512,
     mpp: Annotated[

@@ -9,6 +9,7 @@ from typing import Any
 
 from stainxform._plugins import Registry
 from stainxform.errors import MissingDependencyError, ParameterError, SlideError, UnsupportedSlideError
+from stainxform.io.paths import as_path
 from stainxform.slides.base import Slide, check_missing, check_mpp
 
 __all__ = ["BUILT_IN", "READERS", "check_reader", "open_slide", "reader_class", "register_reader"]
@@ -119,7 +120,7 @@ def open_slide(
     check_reader(reader)
     check_missing(missing)
     given = None if mpp is None else check_mpp(mpp)
-    file = Path(path)
+    file = as_path(path, "path of the slide")
     if not file.is_file():
         raise SlideError(f"{file} is {'a folder, not a slide' if file.is_dir() else 'not there'}")
     slide = _opened_by_the_first(file) if reader == "auto" else _opened(reader_class(reader)(file))
