@@ -121,8 +121,7 @@ def _only_writer(output: Path) -> Iterator[None]:
     from stainxform.io.lock import FileLock
 
     make_folder(output)
-    with text.plain_warnings():
-        lock = FileLock(output / _LOCK, output)
+    lock = FileLock(output / _LOCK, output)
     try:
         yield
     finally:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stainxform.cli import text
 from stainxform.errors import ParameterError
 
 __all__ = ["new_file"]
@@ -30,7 +29,7 @@ def new_file(path: Path, force: bool) -> Iterator[None]:
     if os.path.isdir(path):
         raise ParameterError(f"the output {path} is a folder; give a file name")
     check_writable(path)
-    with text.plain_warnings(), lock_output(path):
+    with lock_output(path):
         if os.path.lexists(path) and not force:
             raise ParameterError(f"{path} exists; pass --force to overwrite it")
         yield
