@@ -124,6 +124,7 @@ class Slide(ABC):
         icc: bytes | None = None,
     ):
         self.path = path
+        self._whole_path = Path(os.path.abspath(path))
         self.levels = tuple(levels)
         self.mpp = mpp if mpp and all(SMALLEST_MPP <= side <= LARGEST_MPP for side in mpp) else None
         self.mpp_from = "file"
@@ -342,7 +343,7 @@ class Slide(ABC):
         if self._closed:
             raise SlideError(f"{self.path} was closed; open it again before it is sent to another process")
         given = self.mpp if self.mpp_from == "user" else None
-        return _opened_again, (type(self), Path(os.path.abspath(self.path)), given, self.missing)
+        return _opened_again, (type(self), self._whole_path, given, self.missing)
 
     def _open_again(self) -> None:
         """In a forked child: with a file of its own, since both would move one position in that of the parent."""

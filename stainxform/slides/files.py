@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stainxform.io.search import SLIDES as SUFFIXES
 
-__all__ = ["CHUNK", "DICOM_HEAD", "SUFFIXES", "digest", "digest_of", "first_of_series", "parts", "series"]
+__all__ = ["CHUNK", "DICOM_HEAD", "SUFFIXES", "digest", "digest_of", "first_of_series", "parts", "series", "stamp"]
 
 CHUNK = 1 << 20
 DICOM_HEAD = 1 << 14
@@ -36,6 +36,11 @@ def parts(path: Path) -> list[Path]:
         if companions and companions.is_dir()
         else [path]
     )
+
+
+def stamp(path: Path) -> list[tuple[str, int, int]]:
+    """Name, bytes and time of the last change of all files of a slide: what changes when somebody writes to it."""
+    return [(str(part), (known := part.stat()).st_size, known.st_mtime_ns) for part in parts(path)]
 
 
 def digest(path: Path) -> str:

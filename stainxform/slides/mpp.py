@@ -22,8 +22,10 @@ Scanners that call it 40x have 0.22 to 0.274 micrometers: Leica's GT450 0.2637, 
 
 @dataclass(frozen=True)
 class Resolution:
-    """Where tiles of a size are read: the ``level``, how many of its pixels a tile spans along a side, ``asked`` and real
-    micrometers per pixel of the tile, which are None where nothing was asked for, or the slide does not say.
+    """Where tiles of a size are read.
+
+    ``side`` is how many pixels of the ``level`` a tile spans; ``mpp`` what its micrometers per pixel are, None where the
+    slide does not say; ``asked`` what they should be, None where nothing was asked for.
     """
 
     level: int

@@ -166,8 +166,6 @@ class SlideTiles(Sequence[np.ndarray]):
         Side of a tile in pixels.
     mpp : float, optional
         Micrometers per pixel of the tiles, read from the next finer level and reduced by means over areas.
-    mpp_tolerance : float, optional
-        How much coarser than ``mpp`` a slide's finest pixels may be, as a fraction; they are taken as they are then.
     level : int, optional
         Take the pixels of this level instead; default, without ``mpp``: level 0.
     min_tissue : float, optional
@@ -176,6 +174,8 @@ class SlideTiles(Sequence[np.ndarray]):
         Same seed, same tiles.
     reader : str, optional
         As in :func:`stainxform.open_slide`.
+    mpp_tolerance : float, optional
+        How much coarser than ``mpp`` a slide's finest pixels may be, as a fraction; they are taken as they are then.
     mpp_of_slide : float or (float, float), optional
         Micrometers per pixel of all slides, where the files do not say, or are wrong.
     missing : str, optional

@@ -19,8 +19,9 @@ _GIVEN = "micrometers per pixel given by the user"
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is known of the image: (height, width), micrometers per pixel (x, y) and whether the user said them,
-    magnification, and its colors.
+    """All that is known of the image.
+
+    Its (height, width), micrometers per pixel (x, y) and whether the user said them, magnification, and its colors.
     """
 
     shape: tuple[int, int]
