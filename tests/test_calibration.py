@@ -38,7 +38,7 @@ POINTWISE = [
 DISTILLED = ["staingan", "stainlut"]
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*few to calibrate", "ignore:.*groups are few", "ignore:.*hardly", "ignore:skipped"
+    "ignore:.*few to calibrate", "ignore:.*groups are few", "ignore:.*hardly", "ignore:skipped", "ignore:.*same pixels"
 )
 
 

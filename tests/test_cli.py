@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 import stainxform
 from stainxform._hosts.augment import transform_name
 from stainxform.augment import AUGMENTATIONS, ColorStatistics, RandStainNA
-from stainxform.cli import batch
 from stainxform.cli.app import app
 from stainxform.io.images import read_image
 from stainxform.samples import pair, write_center
@@ -277,16 +276,6 @@ def test_formats(tmp_path, model, tiles, name, format, written, kind):
     assert difference.max() == 0 if kind != "JPEG" else difference.mean() < 3
 
 
-def test_gray_palette_and_transparent_files(tmp_path, model, tiles):
-    rgb = Image.fromarray(tiles[0])
-    (tmp_path / "in").mkdir()
-    rgb.convert("P").save(tmp_path / "in/palette.png")
-    rgb.convert("RGBA").save(tmp_path / "in/rgba.png")
-    apply(model, tmp_path / "in", "-o", tmp_path / "out")
-    assert np.array_equal(read_image(tmp_path / "out/rgba.png"), stainxform.load(model)(tiles[0]))
-    assert read_image(tmp_path / "out/palette.png").shape == (48, 48, 3)
-
-
 # ---------------------------------------------------------------- apply: what is refused
 
 
@@ -434,10 +423,9 @@ def test_stopped_in_the_middle(tmp_path, model, sent, workers):
         assert program.returncode == (130 if sent != signal.SIGKILL else -sent)
         assert "Traceback" not in err
     assert group_ends(program.pid)
-    done = names(out)
-    assert 0 < len([name for name in done if not name.startswith(".")]) < 60
+    done = [name for name in names(out) if not name.startswith(".")]
+    assert 0 < len(done) < 60
     for name in done:
-        assert not name.endswith(".part")
         assert read_image(out / name).shape == big[0].shape
 
 
@@ -451,16 +439,6 @@ def group_ends(leader, seconds=10):
             return True
         time.sleep(0.02)
     return False
-
-
-def test_a_dead_worker_is_one_error(tmp_path, folder, model, monkeypatch):
-    class Pool(batch.ProcessPoolExecutor):
-        def submit(self, *arguments):
-            return super().submit(os._exit, 1)
-
-    monkeypatch.setattr(batch, "ProcessPoolExecutor", Pool)
-    result = run("apply", "--model", model, folder, "-o", tmp_path / "out", "--workers", 2, code=1)
-    assert "a worker process died after 0 of 3 files" in one_error(result)
 
 
 # ---------------------------------------------------------------- info, methods

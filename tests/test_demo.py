@@ -13,7 +13,8 @@ from stainxform.cli.app import app
 from stainxform.cli.demo.run import CONTENTS, METHODS, Files, run_demo
 from stainxform.errors import ParameterError
 from stainxform.evaluate import psnr, ssim
-from stainxform.io.images import image_files, read_image
+from stainxform.io.images import read_image
+from stainxform.io.search import image_files
 
 pytestmark = pytest.mark.filterwarnings("ignore::stainxform.errors.StainXformWarning")
 

@@ -261,6 +261,7 @@ def meanshift():
 
 
 @pytest.mark.usefixtures("meanshift")
+@pytest.mark.filterwarnings("ignore:.*same pixels")
 def test_one_registration_makes_a_method_work_everywhere(tmp_path):
     path = tmp_path / "model.safetensors"
     assert "meanshift" in sx.methods()

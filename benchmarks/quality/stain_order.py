@@ -16,7 +16,8 @@ import numpy as np
 
 import stainxform as sx
 from stainxform.errors import InvalidImageError, NotEnoughTissueError
-from stainxform.io.images import image_files, read_image
+from stainxform.io.images import read_image
+from stainxform.io.search import image_files
 
 TILES = 12
 

@@ -164,7 +164,7 @@ class Augmentation(ABC):
         ParameterError
             An unknown preset, or a parameter that the preset sets.
         """
-        if name not in cls.presets:
+        if not isinstance(name, str) or name not in cls.presets:
             raise ParameterError(f"{cls.__name__} has no preset {name!r}; it has: {', '.join(cls.presets) or 'none'}")
         parameters = cls.presets[name].parameters
         twice = sorted(parameters.keys() & others.keys())

@@ -18,7 +18,7 @@ from stainxform.cli.info import info, methods
 from stainxform.cli.qc import qc
 from stainxform.cli.slides.slide import slide
 from stainxform.cli.slides.tiles import tiles
-from stainxform.cli.text import complain
+from stainxform.cli.text import complain, plain_warnings
 from stainxform.errors import StainXformError
 
 __all__ = ["app"]
@@ -29,15 +29,16 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with plain_warnings():
+                return super().invoke(ctx)
         except StainXformError as error:
             complain("error", error)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise
             complain("error", error)
-        except KeyboardInterrupt:
-            complain("error", "interrupted")
+        except KeyboardInterrupt as interruption:
+            complain("error", str(interruption) or "interrupted")
             raise typer.Exit(130) from None
         raise typer.Exit(1)
 

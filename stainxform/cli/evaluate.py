@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,8 @@ import typer
 from typer.core import TyperCommand
 
 from stainxform.cli import text
+from stainxform.cli.new_file import new_file
+from stainxform.cli.path import path
 from stainxform.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -46,9 +48,12 @@ def evaluate(
         typer.Option("--centers", help="Two centers or more: a name and where its tiles are.", metavar="NAME=DIR ..."),
     ],
     model: Annotated[
-        list[Path], typer.Option("--model", "-m", help="Model files to compare.", metavar="FILE.safetensors ...")
+        list[Path],
+        typer.Option("--model", "-m", parser=path, help="Model files to compare.", metavar="FILE.safetensors ..."),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The report to write.", metavar="REPORT.html")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=path, help="The report to write.", metavar="REPORT.html")
+    ],
     target: Annotated[
         str | None,
         typer.Option(
@@ -77,7 +82,9 @@ def evaluate(
     threshold: Annotated[float, typer.Option(help="Count tiles whose luminance SSIM falls below this.")] = 0.9,
     panels: Annotated[int, typer.Option(min=1, help="Tiles shown for each model.")] = 6,
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Normalization of centers",
-    json: Annotated[Path | None, typer.Option(help="Also write the numbers, as JSON.", metavar="FILE.json")] = None,
+    json: Annotated[
+        Path | None, typer.Option(parser=path, help="Also write the numbers, as JSON.", metavar="FILE.json")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the intervals and folds.")] = 0,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing outputs.")] = False,
 ) -> None:
@@ -85,47 +92,50 @@ def evaluate(
     from stainxform._optional import require
     from stainxform.evaluate import evaluate_centers
     from stainxform.io.atomic import atomic_write
-    from stainxform.io.sources import files_of
+    from stainxform.io.search import files_of
     from stainxform.normalizers.base import Normalizer
     from stainxform.report import write_report
 
-    for path in [output, *([json] if json else [])]:
-        if os.path.lexists(path) and not force:
-            raise ParameterError(f"{path} exists; pass --force to overwrite it")
-        path.parent.mkdir(parents=True, exist_ok=True)
-    require("jinja2", "report")
-    folders = _named("--centers", centers)
-    given = _named("--masks", masks or [])
-    if unknown := set(given) - set(folders):
-        raise ParameterError(f"--masks names {unknown.pop()!r}, which is none of {', '.join(folders)}")
-    for folder in (*folders.values(), *given.values()):
-        if not folder.is_dir():
-            raise ParameterError(f"{folder} is no folder")
-    tiles = {name: files_of(where) for name, where in folders.items()}
-    normalizers = {name: Normalizer.load(path) for name, path in _names_of(model).items()}
-    goal = target or _only_center({_center_of(one) for one in normalizers.values()}, list(tiles))
-    evaluation = evaluate_centers(
-        tiles,
-        normalizers,
-        target=goal,
-        groups=_groups(slides, folders, tiles),
-        masks={name: _masks(where, folders[name], tiles[name]) for name, where in given.items()},
-        aligned=aligned,
-        threshold=threshold,
-        projection=projection,
-        seed=seed,
-    )
-    if json:
-        atomic_write(json, evaluation.to_json(indent=1).encode())
-    write_report(output, evaluation, tiles, normalizers, title=title, panels=panels)
-    for warning in evaluation.warnings:
-        text.complain("warning", warning)
-    for finding in evaluation.findings:
-        text.say(finding)
-    text.say(f"written to {output}")
+    if json and json.resolve() == output.resolve():
+        raise ParameterError(f"the report and its numbers would both be written to {output}; give two files")
+    with ExitStack() as held:
+        for file in [output, *([json] if json else [])]:
+            held.enter_context(new_file(file, force))
+        require("jinja2", "report")
+        folders = _named("--centers", centers)
+        given = _named("--masks", masks or [])
+        if unknown := set(given) - set(folders):
+            raise ParameterError(f"--masks names {unknown.pop()!r}, which is none of {', '.join(folders)}")
+        for folder in (*folders.values(), *given.values()):
+            if not folder.is_dir():
+                raise ParameterError(f"{folder} is no folder")
+        tiles = {name: files_of(str(where)) for name, where in folders.items()}
+        normalizers = {name: Normalizer.load(path) for name, path in _names_of(model).items()}
+        goal = target or _only_center({_center_of(one) for one in normalizers.values()}, list(tiles))
+        evaluation = evaluate_centers(
+            tiles,
+            normalizers,
+            target=goal,
+            groups=_groups(slides, folders, tiles),
+            masks={name: _masks(where, folders[name], tiles[name]) for name, where in given.items()},
+            aligned=aligned,
+            threshold=threshold,
+            projection=projection,
+            seed=seed,
+        )
+        if json:
+            atomic_write(json, evaluation.to_json(indent=1).encode())
+        write_report(output, evaluation, tiles, normalizers, title=title, panels=panels)
+        for warning in evaluation.warnings:
+            text.complain("warning", warning)
+        for finding in evaluation.findings:
+            text.say(finding)
+        text.say(f"written to {output}")
 
 
 def _named(option: str, entries: Sequence[str]) -> dict[str, Path]:
+    from stainxform.io.paths import as_path
+
     found: dict[str, Path] = {}
     for entry in entries:
         name, separator, where = entry.partition("=")
@@ -133,14 +143,14 @@ def _named(option: str, entries: Sequence[str]) -> dict[str, Path]:
             raise ParameterError(f"{option} takes NAME=DIR, got {entry!r}")
         if name in found:
             raise ParameterError(f"{option} names {name!r} twice")
-        found[name] = Path(where)
+        found[name] = as_path(where, f"path of {name} in {option}")
     return found
 
 
 def _names_of(models: Sequence[Path]) -> dict[str, Path]:
     """Models by the name of their file, with as many folders as it takes to distinguish them."""
-    for depth in range(1, max(len(path.resolve().parts) for path in models) + 1):
-        names = ["/".join(path.resolve().with_suffix("").parts[-depth:]) for path in models]
+    for depth in range(1, max(len(file.resolve().parts) for file in models) + 1):
+        names = ["/".join(file.resolve().with_suffix("").parts[-depth:]) for file in models]
         if len(set(names)) == len(names):
             return dict(zip(names, models))
     raise ParameterError("the same model is given twice")
@@ -185,9 +195,9 @@ def _found(pattern: re.Pattern[str], file: Path) -> str:
 def _masks(where: Path, center: Path, tiles: list[Path]) -> list[Any]:
     """The mask of each tile: the image at the same path below its folder, whatever its type."""
     from stainxform.io.images import read_image
-    from stainxform.io.sources import files_of
+    from stainxform.io.search import files_of
 
-    by_name = {path.relative_to(where).with_suffix(""): path for path in files_of(where)}
+    by_name = {file.relative_to(where).with_suffix(""): file for file in files_of(str(where))}
     found = []
     for tile in tiles:
         name = tile.relative_to(center).with_suffix("")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stainxform.cli import text
+from stainxform.cli.path import path
 
 if TYPE_CHECKING:
     from stainxform.image.tissue_color import TissueColor
@@ -22,7 +23,9 @@ _PACKAGES = ("numpy", "torch", "monai", "albumentations", "torchvision", "onnx")
 
 
 def info(
-    model: Annotated[Path | None, typer.Argument(help="A model file.", metavar="MODEL", show_default=False)] = None,
+    model: Annotated[
+        Path | None, typer.Argument(parser=path, help="A model file.", metavar="MODEL", show_default=False)
+    ] = None,
     system: Annotated[bool, typer.Option("--system", help="Versions and hardware instead, for bug reports.")] = False,
 ) -> None:
     """Show what a model file holds, or versions and hardware."""

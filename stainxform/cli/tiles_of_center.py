@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stainxform.cli.kinds import only_images, only_slides
+from stainxform.cli.new_file import new_file
+from stainxform.cli.path import path
+from stainxform.cli.slides.options import Missing as MissingTiles
 from stainxform.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -22,14 +26,17 @@ __all__ = [
     "Images",
     "License",
     "MinTissue",
+    "Missing",
     "Mpp",
+    "MppOfSlide",
+    "MppTolerance",
     "Output",
     "PerSlide",
     "QCOption",
     "Size",
     "Slides",
-    "check_output",
     "given",
+    "model_file",
     "tiles_of",
 ]
 
@@ -51,7 +58,9 @@ Images = Annotated[
         metavar="IMAGES",
     ),
 ]
-Output = Annotated[Path, typer.Option("--output", "-o", help="The model file to write.", metavar="FILE.safetensors")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", parser=path, help="The model file to write.", metavar="FILE.safetensors")
+]
 Center = Annotated[str, typer.Option(help="Name of the center, stored in the model file.")]
 License = Annotated[str, typer.Option(help="License of the model, stored in the model file.")]
 MinTissue = Annotated[
@@ -66,6 +75,20 @@ Size = Annotated[int | None, typer.Option(min=1, help="With --slides: side of a 
 Mpp = Annotated[
     float | None, typer.Option(help="With --slides: micrometers per pixel of the tiles.", show_default="level 0")
 ]
+MppTolerance = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="With --mpp: how much coarser a slide may be, as a fraction.", show_default="0.1"),
+]
+MppOfSlide = Annotated[
+    float | None,
+    typer.Option(help="With --slides: micrometers per pixel of the slides.", show_default="what each file says"),
+]
+Missing = Annotated[
+    MissingTiles | None,
+    typer.Option(
+        help="With --slides: tiles that a file lacks. white: glass that the scanner left out.", show_default="fail"
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing output.")]
 
 
@@ -78,24 +101,21 @@ def tiles_of(images: list[str], slides: bool, sampling: dict[str, Any]) -> Tiles
     """The tiles of a center, or tiles drawn from its slides."""
     from stainxform.io.sources import Tiles
 
-    chosen: Sequence[Any] = images
     if slides:
         from stainxform.slides import SlideTiles
 
-        chosen = SlideTiles(images, **sampling)
-    elif sampling:
+        with only_slides(images, "leave out --slides"):
+            return Tiles(SlideTiles(images, **sampling))
+    if sampling:
         raise ParameterError(f"--{next(iter(sampling)).replace('_', '-')} is for slides; pass --slides, too")
-    return Tiles(chosen)
+    with only_images(images, "pass --slides"):
+        return Tiles(images)
 
 
-def check_output(output: Path, force: bool) -> None:
-    """Whatever could keep the model from being saved is said before the work, not after it."""
+@contextmanager
+def model_file(output: Path, force: bool) -> Iterator[None]:
+    """A block in which a model file is made: :func:`stainxform.cli.new_file.new_file`."""
     if output.suffix != _SUFFIX:
         raise ParameterError(f"the output {output} must end in {_SUFFIX}")
-    if output.is_dir():
-        raise ParameterError(f"the output {output} is a folder; give a file name")
-    if os.path.lexists(output) and not force:
-        raise ParameterError(f"{output} exists; pass --force to overwrite it")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(output.parent, os.W_OK):
-        raise ParameterError(f"the folder {output.parent} cannot be written to; choose another one")
+    with new_file(output, force):
+        yield

@@ -36,7 +36,7 @@ from stainxform.evaluate.structure import luminance_ssim
 from stainxform.io.sources import Tiles
 from stainxform.stains.features import FEATURE_NAMES, TileColors
 
-__all__ = ["PAIRED", "STAINS", "Group", "Normalize", "evaluate_centers", "normalize_function"]
+__all__ = ["PAIRED", "STAINS", "Group", "Normalize", "evaluate_centers", "normalize_function", "tiles_of_centers"]
 
 STAINS = ("hematoxylin", "eosin")
 PAIRED = {"psnr": psnr, "ssim": ssim, "ciede2000": ciede2000}
@@ -104,7 +104,7 @@ def evaluate_centers(
     MissingDependencyError
         scikit-learn (extra ``report``) or umap-learn is not installed.
     """
-    tiles = {str(name): Tiles(images) for name, images in centers.items()}
+    tiles = tiles_of_centers(centers, normalizers)
     _check(tiles, normalizers, target, groups, masks, aligned, threshold)
     check_projection(projection)
     functions = {name: normalize_function(normalizer) for name, normalizer in normalizers.items()}
@@ -142,6 +142,14 @@ def evaluate_centers(
     )
 
 
+def tiles_of_centers(centers: Mapping[str, Any], normalizers: Mapping[str, Any]) -> dict[str, Tiles]:
+    """The tiles of each center; ParameterError for what is no mapping."""
+    for what, named in (("centers", centers), ("normalizers", normalizers)):
+        if not isinstance(named, Mapping):
+            raise ParameterError(f"{what} must be a mapping, by name, got {type(named).__name__}")
+    return {str(name): Tiles(images) for name, images in centers.items()}
+
+
 def _check(
     tiles: Mapping[str, Tiles],
     normalizers: Mapping[str, Any],
@@ -153,12 +161,15 @@ def _check(
 ) -> None:
     if len(tiles) < 2:
         raise ParameterError(f"an evaluation needs at least two centers, got {len(tiles)}")
-    if target not in tiles:
+    if not isinstance(target, str) or target not in tiles:
         raise ParameterError(f"the target {target!r} is none of the centers {', '.join(tiles)}")
     if not normalizers or RAW in normalizers:
         raise ParameterError(f"give at least one normalizer, under another name than {RAW!r}")
     if not 0 < threshold <= 1:
         raise ParameterError(f"threshold is an SSIM above 0 and up to 1, got {threshold}")
+    for what, lists in (("groups", groups), ("masks", masks)):
+        if not isinstance(lists, Mapping | None):
+            raise ParameterError(f"{what} must be a mapping, a list for each center, got {type(lists).__name__}")
     if groups is not None and set(groups) != set(tiles):
         raise ParameterError(f"groups must name the centers {', '.join(tiles)}, got {', '.join(map(str, groups))}")
     for what, lists in (("groups", groups or {}), ("masks", masks or {})):

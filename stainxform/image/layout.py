@@ -95,7 +95,7 @@ def check_image(image: Image, value_range: ValueRange | None = None, channel_axi
         raise InvalidImageError(
             f"expected an RGB image of shape {layout}, got shape {shape}; {_shape_advice(shape, axis)}"
         )
-    kind = str(image.dtype).removeprefix("torch.")
+    kind = str(image.dtype).removeprefix("torch.") if tensor else image.dtype.name  # big-endian floats, too
     if kind == "uint8":
         return ImageSpec(axis, 0.0, 255.0, True)
     if "float" not in kind:

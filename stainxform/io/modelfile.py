@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from stainxform.errors import ModelFileError, ParameterError
 from stainxform.io.atomic import atomic_write
+from stainxform.io.paths import as_path, is_path
 from stainxform.io.settings import for_json
 
 __all__ = ["FORMAT", "ModelState", "digest", "pack", "read_model", "settings_digest", "unpack", "write_model"]
@@ -80,11 +82,19 @@ def pack(state: ModelState) -> bytes:
 
 
 def write_model(path: str | Path, state: ModelState) -> None:
-    """Save ``state``, atomically; ParameterError for a folder that is not there, or a path that is one."""
-    path = Path(path)
-    if path.is_dir():
+    """Save ``state``, whole or not at all.
+
+    Raises
+    ------
+    ParameterError
+        An empty path, a folder that is not there, or a path that is one.
+    OutputError
+        It cannot be written, see :func:`stainxform.io.atomic.atomic_write`.
+    """
+    path = as_path(path, "path of the model file")
+    if os.path.isdir(path):
         raise ParameterError(f"{path} is a folder; give the name of a file")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise ParameterError(f"{path} cannot be written: there is no folder {path.parent}")
     atomic_write(path, pack(state))
 
@@ -94,14 +104,17 @@ def read_model(path: str | Path) -> ModelState:
 
     Raises
     ------
+    ParameterError
+        No path.
     ModelFileError
         It is missing, truncated, not a stainxform model, of a newer format, or its settings or weights do not match
         their checksum or are not finite.
     """
-    path = Path(path)
+    if not is_path(path):
+        raise ParameterError(f"expected the path of a model file, got {path!r}")
     try:
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        data = as_path(path).read_bytes()
+    except (OSError, ParameterError) as error:
         raise ModelFileError(f"cannot read the model file {path}: {getattr(error, 'strerror', error)}") from error
     return unpack(data, str(path))
 

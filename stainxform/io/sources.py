@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import copy
-import glob
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stainxform._optional import is_tensor
-from stainxform.errors import InvalidImageError, ParameterError
 from stainxform.image.histogram import ColorHistogram
-from stainxform.image.layout import Image, ValueRange, as_numpy, check_image
-from stainxform.io.images import SUFFIXES, image_files, read_image
+from stainxform.image.layout import Image, ValueRange
+from stainxform.io.items import channels_in_place, image_in, items_of, pixels_of, stream, to_uint8
+from stainxform.io.paths import is_path
 
-__all__ = ["CACHE_BYTES", "Tiles", "as_tiles", "files_of", "histograms_of", "iterate", "to_uint8"]
+__all__ = ["CACHE_BYTES", "Tiles", "as_tiles", "histograms_of", "iterate"]
 
 CACHE_BYTES = 1 << 30
 """Decoded tiles kept in memory, and as much again of counted colors; what lies beyond is made again when asked for."""
 
 
 def iterate(images: Any) -> Iterator[Image]:
-    """Images of a fit: one image, a batch, a folder, glob pattern or file, or any iterable of these."""
-    if isinstance(images, np.ndarray) or is_tensor(images):
-        yield from [images] if images.ndim <= 3 else images
-    elif isinstance(images, str | Path):
-        yield from Tiles(images)
-    elif isinstance(images, Tiles):
+    """Images of a fit, one after the other: whatever :class:`Tiles` takes. Arrays are as they were given, floats too."""
+    if isinstance(images, Tiles):
         yield from images
     else:
-        for image in images:
-            yield from iterate(image)
+        yield from (channels_in_place(image_in(item)) for item in stream(images))
 
 
 def histograms_of(images: Any) -> Iterator[ColorHistogram]:
@@ -66,9 +59,9 @@ class Tiles(Sequence[np.ndarray]):
     Parameters
     ----------
     images : str, Path, array_like, Dataset or iterable of these
-        A folder (searched recursively), a glob pattern, one file, one array (a tile or a batch), a list of any of files
-        and arrays, or a Dataset (``len`` and ``[i]``) whose items are arrays, tensors, tuples starting with one, or
-        dictionaries.
+        A folder (searched recursively, links included), a glob pattern, one file; one array (a tile or a batch), also
+        on a disk (zarr, HDF5); a PIL image; a list, an iterator, an array or a column of any of these; a Dataset (``len``
+        and ``[i]``) whose items are one of these, tuples starting with one, or dictionaries; a DataLoader.
     image_key : str, optional
         Where the image is in dictionary items.
     value_range : (float, float), optional
@@ -76,12 +69,14 @@ class Tiles(Sequence[np.ndarray]):
 
     Raises
     ------
+    ParameterError
+        No source of images, or an empty path.
     InvalidImageError
         Nothing found, or a file is missing.
     """
 
     def __init__(self, images: Any, *, image_key: str = "image", value_range: ValueRange | None = None):
-        self._items = _resolve(images)
+        self._items = images if isinstance(images, Tiles) else items_of(images, image_key, value_range)
         self._image_key = image_key
         self._value_range = value_range
         self._known: dict[int, _Known] = {}
@@ -99,10 +94,21 @@ class Tiles(Sequence[np.ndarray]):
         return chosen
 
     @property
-    def sources(self) -> list[Any]:
-        """Where each tile is from: its path, the path of its slide, or, of a Dataset, the item."""
+    def sources(self) -> Sequence[Any]:
+        """Where each tile is from: its path, the path of its slide, or, of a Dataset, the item, read when asked for."""
+        if isinstance(self._items, Tiles):
+            return self._items.sources
         paths = getattr(self._items, "paths", None)
-        return list(self._items) if paths is None else list(paths)
+        if isinstance(paths, list | tuple) and len(paths) == len(self) and all(map(is_path, paths)):
+            return list(map(Path, paths))
+        return self._items
+
+    def file(self, index: int) -> Path | None:
+        """The file of a tile, if it was given as one."""
+        if isinstance(self._items, Tiles):
+            return self._items.file(index)
+        item: Any = self._items[index] if isinstance(self._items, list) else None
+        return Path(item) if is_path(item) else None
 
     def __len__(self) -> int:
         """Number of tiles."""
@@ -169,21 +175,7 @@ class Tiles(Sequence[np.ndarray]):
         return tile
 
     def _decode(self, index: int) -> np.ndarray:
-        item = self._items[index]
-        if isinstance(item, str | Path):
-            return np.array(read_image(item))
-        if isinstance(item, dict):
-            if self._image_key not in item:
-                raise InvalidImageError(f"item {index} has no key {self._image_key!r}; pass image_key=")
-            item = item[self._image_key]
-        elif isinstance(item, tuple | list) and item:
-            item = item[0]
-        if isinstance(item, str | Path):
-            return np.array(read_image(item))
-        try:
-            return to_uint8(item, self._value_range)
-        except InvalidImageError as error:
-            raise InvalidImageError(f"item {index}: {error}") from error
+        return pixels_of(self._items[index], index, self._image_key, self._value_range)
 
 
 class _Picked(Sequence[Any]):
@@ -197,64 +189,3 @@ class _Picked(Sequence[Any]):
 
     def __getitem__(self, index: Any) -> Any:
         return self._items[self._indices[index]]
-
-
-def to_uint8(image: Image, value_range: ValueRange | None = None) -> np.ndarray:
-    """A tile as a new uint8 array ``(H, W, 3)``; arrays may have the channels first or last."""
-    axis = None if is_tensor(image) else _numpy_channel_axis(np.shape(image))
-    spec = check_image(image, value_range, axis)
-    if len(image.shape) != 3:
-        raise InvalidImageError(f"expected one tile, got a batch of shape {tuple(image.shape)}")
-    pixels = np.moveaxis(as_numpy(image), spec.channel_axis, -1)
-    if spec.integer:
-        return np.array(pixels, order="C")
-    unit = np.clip((pixels.astype(np.float64) - spec.low) / spec.scale, 0, 1)
-    return np.ascontiguousarray(np.rint(unit * 255).astype(np.uint8))
-
-
-def _numpy_channel_axis(shape: tuple[int, ...]) -> int | None:
-    """MONAI datasets give channel-first numpy: accept it where it cannot be mistaken."""
-    return -3 if len(shape) == 3 and shape[0] == 3 and shape[-1] != 3 else None
-
-
-def _resolve(images: Any) -> Sequence[Any]:
-    if isinstance(images, str | Path):
-        return files_of(images)
-    if isinstance(images, Tiles):
-        return images
-    if isinstance(images, np.ndarray) or is_tensor(images):
-        found = [images] if images.ndim <= 3 else list(images)
-    elif isinstance(images, list | tuple):
-        found = [item for entry in images for item in (files_of(entry) if isinstance(entry, str | Path) else [entry])]
-    elif hasattr(images, "__len__") and hasattr(images, "__getitem__"):
-        found = images
-    elif isinstance(images, Iterable):
-        found = list(images)
-    else:
-        raise ParameterError(f"expected a folder, a glob, files, arrays or a Dataset, got {type(images).__name__}")
-    if not len(found):
-        raise InvalidImageError("no images were given; pass a folder, a glob, files, arrays or a Dataset")
-    return found
-
-
-def files_of(where: str | Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
-    """Files of a folder (those of these types, all below it), a file, or a glob pattern, sorted.
-
-    Raises
-    ------
-    InvalidImageError
-        There are none.
-    """
-    path = Path(where)
-    if path.is_dir():
-        files = image_files(path, suffixes)
-        if not files:
-            wanted = "png, jpg, tif or bmp images" if suffixes is SUFFIXES else f"files of type {', '.join(suffixes)}"
-            raise InvalidImageError(f"the folder {path} holds no {wanted}")
-        return files
-    if path.exists():
-        return [path]
-    files = sorted(Path(name) for name in glob.glob(str(where), recursive=True) if Path(name).is_file())
-    if not files:
-        raise InvalidImageError(f"no file, folder or glob pattern matches {str(where)!r}")
-    return files

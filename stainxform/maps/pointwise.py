@@ -57,6 +57,8 @@ class StainMatrixMap(ColorMap):
 
     def __post_init__(self) -> None:
         _check_finite("matrix", self.matrix, (3, 3))
+        if not isinstance(self.space, OpticalDensity):
+            raise ParameterError(f"space must be an OpticalDensity, got {self.space!r}")
 
     def evaluate(self, planes: Planes) -> Planes:
         """RGB planes -> optical density -> matrix -> RGB planes."""

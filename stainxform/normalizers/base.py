@@ -465,6 +465,8 @@ class Normalizer(ABC):
 
         Raises
         ------
+        ParameterError
+            No path.
         ModelFileError
             A file that is no complete, unaltered model of this method.
         """

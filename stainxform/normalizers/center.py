@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformError, StainXformWarning
-from stainxform.image.layout import ValueRange
+from stainxform.image.layout import ValueRange, check_range
 from stainxform.image.tissue import MIN_TISSUE, is_blank
 from stainxform.image.tissue_color import TissueColor
+from stainxform.io.paths import is_path
+from stainxform.io.repeats import Repeats
 from stainxform.io.sources import Tiles
 from stainxform.normalizers.base import CenterInfo, Normalizer
 from stainxform.normalizers.registry import normalizer_class
 from stainxform.quality.measures import TileMeasures
 from stainxform.quality.screen import check_qc, screen
+from stainxform.slides.base import Slide
 from stainxform.slides.sampling import SlideTiles
 
 __all__ = ["center_tiles", "check_about", "fit_center", "usable_tiles"]
@@ -42,7 +45,8 @@ def fit_center(
     ----------
     images : str, Path, array_like, Dataset or iterable of these, optional
         The center's tiles: a folder (searched recursively), a glob pattern, files, arrays ``(H, W, 3)`` or
-        ``(N, H, W, 3)``, tensors ``(3, H, W)``, or a torch/MONAI Dataset of any of these.
+        ``(N, H, W, 3)``, tensors ``(3, H, W)``, PIL images, a Dataset (torch, MONAI, Hugging Face) of any of these, or a
+        DataLoader. A file counts once, however often it is there; copies of a tile count each: a StainXformWarning says so.
     method : str, optional
         A registered name; ``stainxform methods`` lists them. The default, transport, is the one whose calibrations help
         most surely, and needs no training.
@@ -114,13 +118,16 @@ def center_tiles(
         raise ParameterError("pass the center's tiles, or slides=, one of them")
     if sampling and slides is None:
         raise ParameterError("sampling= is how tiles are drawn from slides=, which is missing")
+    check_range(value_range)
     if slides is not None:
+        if not isinstance(sampling, Mapping | None):
+            raise ParameterError(f"sampling must be a mapping of settings, got {sampling!r}")
         images = _drawn(slides, dict(sampling or {}))
     return images if isinstance(images, Tiles) else Tiles(images, image_key=image_key, value_range=value_range)
 
 
 def usable_tiles(tiles: Tiles, min_tissue: float, qc: str, callers: int = 1) -> tuple[list[int], list[TissueColor]]:
-    """Tiles with tissue that quality control leaves, by index, and the color of their tissue.
+    """Tiles with tissue that quality control leaves, each file once, by index, and the color of their tissue.
 
     ``callers``: functions between this one and the user's line, which warnings name.
 
@@ -130,10 +137,15 @@ def usable_tiles(tiles: Tiles, min_tissue: float, qc: str, callers: int = 1) -> 
         Every tile is blank, or dropped.
     """
     kept, measures, tissue = [], [], []
+    repeats, again, copies = Repeats(tiles), 0, 0
     for index in range(len(tiles)):
+        if repeats.file(index):
+            again += 1
+            continue
         tile, histogram = tiles.counted(index)
         if is_blank(histogram, min_tissue):
             continue
+        copies += repeats.pixels(index, histogram)
         kept.append(index)
         tissue.append(TissueColor.of(histogram))
         if qc != "off":
@@ -143,12 +155,14 @@ def usable_tiles(tiles: Tiles, min_tissue: float, qc: str, callers: int = 1) -> 
             f"none of the {len(tiles)} tiles holds enough tissue (min_tissue={min_tissue:.2%}); "
             "pass tiles with tissue, or lower min_tissue"
         )
-    if len(kept) < len(tiles):
-        warnings.warn(
-            f"skipped {len(tiles) - len(kept)} of {len(tiles)} tiles: less than {min_tissue:.2%} tissue",
-            StainXformWarning,
-            stacklevel=callers + 2,
-        )
+    blank, of = len(tiles) - len(kept) - again, f"of {len(tiles)} tiles"
+    said = {
+        f"skipped {blank} {of}: less than {min_tissue:.2%} tissue": blank,
+        f"skipped {again} {of}: the same file as another, by its name or by a link": again,
+        f"{copies} {of} have the same pixels as another, and count as often; remove copies": copies,
+    }
+    for text in filter(said.get, said):
+        warnings.warn(text, StainXformWarning, stacklevel=callers + 2)
     if qc == "off":
         return kept, tissue
     chosen = screen(measures, qc)
@@ -156,6 +170,8 @@ def usable_tiles(tiles: Tiles, min_tissue: float, qc: str, callers: int = 1) -> 
 
 
 def _drawn(slides: Any, sampling: dict[str, Any]) -> SlideTiles:
+    if not (is_path(slides) or isinstance(slides, Iterable | Slide)) or isinstance(slides, Mapping | bytes):
+        raise ParameterError(f"slides= takes files, folders or open slides, got {type(slides).__name__}")
     known = list(inspect.signature(SlideTiles).parameters)[1:]
     for name in sampling:
         if name not in known:

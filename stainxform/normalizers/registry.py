@@ -151,7 +151,7 @@ def normalizer_class(name: str) -> type[Normalizer]:
     MissingDependencyError
         Its extra is not installed, or its module cannot be imported.
     """
-    if name not in METHODS:
+    if not isinstance(name, str) or name not in METHODS:
         raise ParameterError(f"unknown method {name!r}; choose one of: {', '.join(registered())}")
     method = METHODS[name]
     if method.needs:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import secrets
 import shutil
 from collections.abc import Generator
 from contextlib import closing
@@ -19,13 +18,14 @@ from stainxform._native.native import one_thread
 from stainxform._native.prefetch import prefetch
 from stainxform._optional import is_tensor, require
 from stainxform.errors import ParameterError, ResumeError
-from stainxform.io.atomic import atomic_write
+from stainxform.io.atomic import atomic_write, make_folder
 from stainxform.io.images import write_image
 from stainxform.maps import ImageMap
 from stainxform.pipeline.output import JobContext, OutputKind
 from stainxform.slides import Slide
 from stainxform.slides.base import TILE_THREADS
 from stainxform.slides.mapped import read_mapped
+from stainxform.slides.mpp import MPP_TOLERANCE, resolution_of
 from stainxform.slides.sampling import TileLocations, check_sampling, find_tissue_tiles, resized
 
 __all__ = ["FORMATS", "TissueTiles", "mapped_tiles"]
@@ -34,6 +34,8 @@ FORMATS = ("png", "jpg", "zarr")
 TABLE, PARTIAL = "tiles.csv", ".partial"
 
 _NAME = re.compile(r"x\d+_y\d+\.(png|jpg)")
+_TEMPORARY = re.compile(r"\..+\.part")
+"""Names of files that are not whole yet; those of a process that was killed stay."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class TissueTiles(OutputKind):
         "png", "jpg" (quality 95, 4:4:4) or "zarr", which needs the extra ``zarr``.
     limit : int, optional
         No more than this of each slide, drawn at random with a fixed seed.
+    mpp_tolerance : float, optional
+        How much coarser than ``mpp`` a slide's finest pixels may be, as a fraction; they are taken as they are then.
 
     Raises
     ------
@@ -67,11 +71,12 @@ class TissueTiles(OutputKind):
     min_tissue: float = 0.5
     format: str = "png"
     limit: int | None = None
+    mpp_tolerance: float = MPP_TOLERANCE
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise ParameterError(f"format must be one of: {', '.join(FORMATS)}; got {self.format!r}")
-        check_sampling(self.size, self.limit, self.mpp, self.level, self.min_tissue)
+        check_sampling(self.size, self.limit, self.mpp, self.level, self.min_tissue, self.mpp_tolerance)
         if self.format == "zarr":
             require("zarr", "zarr")
 
@@ -84,10 +89,22 @@ class TissueTiles(OutputKind):
         """All of them."""
         return {"product": "tiles", **asdict(self)}
 
+    def about(self, slide: Slide) -> dict[str, Any]:
+        """The level that they are read from, their real micrometers per pixel, and how much coarser than asked."""
+        found = resolution_of(slide, self.size, self.mpp, self.mpp_tolerance, self.level)
+        mpp = None if found.mpp is None else round(found.mpp, 6)
+        return {"level": found.level, "mpp": mpp, "coarser": round(found.coarser, 6)}
+
     def make(self, context: JobContext) -> int:
         """Write the tiles, then the table, which makes them complete."""
         locations = find_tissue_tiles(
-            context.slide, self.size, mpp=self.mpp, level=self.level, min_tissue=self.min_tissue, limit=self.limit
+            context.slide,
+            self.size,
+            mpp=self.mpp,
+            mpp_tolerance=self.mpp_tolerance,
+            level=self.level,
+            min_tissue=self.min_tissue,
+            limit=self.limit,
         )
         image_map = context.map_for(locations.side)
         if self.format == "zarr":
@@ -103,12 +120,21 @@ class TissueTiles(OutputKind):
             return sorted(path for path in target.rglob("*") if path.is_file())
         return sorted(path for path in target.iterdir() if _is_ours(path)) if (target / TABLE).exists() else []
 
+    def tidy(self, target: Path) -> None:
+        """Remove the note that they are not complete, and files that never got their names."""
+        if self.format != "zarr":
+            _remove_temporary(target)
+            (target / PARTIAL).unlink(missing_ok=True)
+
     def remove(self, target: Path) -> None:
-        """Remove tiles and table, and nothing else from their folder."""
+        """Remove tiles and table, and nothing else from their folder; a note keeps it ours, should we be killed."""
+        if self.format == "zarr":
+            target.rename(_unfinished(target))
+            shutil.rmtree(_unfinished(target))
+            return
+        atomic_write(target / PARTIAL, b"")
         for path in self.files(target):
             path.unlink()
-        if self.format == "zarr":
-            shutil.rmtree(target)
 
 
 def mapped_tiles(
@@ -150,17 +176,30 @@ def _tell(context: JobContext, done: int, locations: TileLocations) -> None:
 def _begin(context: JobContext) -> None:
     """Note what the tiles of a folder are made of; those of something else are removed, or refused."""
     note = context.target / PARTIAL
-    context.target.mkdir(parents=True, exist_ok=True)
-    if note.exists() and note.read_text() != context.fingerprint:
-        if context.strict:
+    make_folder(context.target)
+    _remove_temporary(context.target)
+    begun = note.read_text() if note.exists() else None
+    if begun is not None and begun != context.fingerprint:
+        if context.strict and begun:
             raise ResumeError(
                 f"{context.target} was begun from another slide, model or settings; begin without resume=True"
             )
         for path in [path for path in context.target.iterdir() if _is_ours(path)]:
             path.unlink()
-    elif not note.exists() and any(context.target.iterdir()):
+    elif begun is None and any(context.target.iterdir()):
         raise ResumeError(f"{context.target} holds files of something else; use another output folder")
     atomic_write(note, context.fingerprint.encode())
+
+
+def _remove_temporary(folder: Path) -> None:
+    for path in list(folder.iterdir()):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink()
+
+
+def _unfinished(target: Path) -> Path:
+    """The folder that gets the name of the target once it is whole."""
+    return target.with_name(f".{target.name}.part")
 
 
 def _is_ours(path: Path) -> bool:
@@ -192,7 +231,9 @@ def _write_files(kind: TissueTiles, context: JobContext, locations: TileLocation
 def _write_zarr(kind: TissueTiles, context: JobContext, locations: TileLocations, image_map: ImageMap | None) -> None:
     """Into a folder of its own, renamed when it is whole: nothing of an interrupted one is used again."""
     zarr = require("zarr", "zarr")
-    temporary = context.target.with_name(f".{context.target.name}.{secrets.token_hex(4)}.part")
+    temporary = _unfinished(context.target)
+    if temporary.exists():
+        shutil.rmtree(temporary)
     side = kind.size
     try:
         group = zarr.open_group(

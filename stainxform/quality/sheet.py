@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stainxform.io.images import write_image
+from stainxform.io.paths import as_path
 from stainxform.io.sources import Tiles
 from stainxform.quality.control import QualityReport
 
@@ -41,6 +42,7 @@ def write_sheet(path: str | Path, images: Any, report: QualityReport) -> int:
     """
     from PIL import Image, ImageDraw, ImageFont
 
+    path = as_path(path, "path of the sheet")
     tiles = images if isinstance(images, Tiles) else Tiles(images)
     shown = report.flagged[:MAX_TILES]
     if not shown:

@@ -15,9 +15,10 @@ import numpy as np
 from stainxform._optional import require
 from stainxform._version import __version__
 from stainxform.errors import ParameterError
-from stainxform.evaluate.centers import normalize_function
+from stainxform.evaluate.centers import normalize_function, tiles_of_centers
 from stainxform.evaluate.result import RAW, Evaluation, MethodResult, Tile
 from stainxform.io.atomic import atomic_write
+from stainxform.io.paths import as_path
 from stainxform.io.sources import Tiles
 from stainxform.report.scatter import legend_mark, limits_of, scatter
 
@@ -46,6 +47,7 @@ def write_report(
     panels: int = 6,
 ) -> None:
     """Write the page, atomically; see :func:`report_html`."""
+    path = as_path(path, "path of the report")
     atomic_write(path, report_html(evaluation, centers, normalizers, title=title, panels=panels).encode())
 
 
@@ -81,7 +83,9 @@ def report_html(
         jinja2 is not installed (extra ``report``).
     """
     jinja2 = require("jinja2", "report")
-    tiles = {str(name): Tiles(images) for name, images in centers.items()}
+    if not isinstance(evaluation, Evaluation):
+        raise ParameterError(f"expected an Evaluation, from evaluate_centers, got {type(evaluation).__name__}")
+    tiles = tiles_of_centers(centers, normalizers)
     known = {name: summary.tiles for name, summary in evaluation.centers.items()}
     if {name: len(found) for name, found in tiles.items()} != known:
         raise ParameterError(f"centers must be those of the evaluation: {', '.join(known)}, with as many tiles")

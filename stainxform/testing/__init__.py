@@ -37,6 +37,7 @@ from stainxform.testing.laws import LAWS, Case, TransformLaws, check_law, check_
 from stainxform.testing.normalizers import NormalizerTests  # noqa: E402
 from stainxform.testing.readers import SlideReaderTests  # noqa: E402
 from stainxform.testing.slides import KINDS, Kind, pyramid, write_slide  # noqa: E402
+from stainxform.testing.sources import SOURCES, Items, Source  # noqa: E402
 from stainxform.testing.strategies import (  # noqa: E402
     SmallSlide,
     color_maps,
@@ -55,13 +56,16 @@ __all__ = [
     "LAWS",
     "LAYOUTS",
     "PENS",
+    "SOURCES",
     "STAINS",
     "AugmentationTests",
     "Case",
+    "Items",
     "Kind",
     "NormalizerTests",
     "SlideReaderTests",
     "SmallSlide",
+    "Source",
     "Stored",
     "TransformLaws",
     "blank_image",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stainxform.cli import text
+from stainxform.cli.path import path
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,9 +26,9 @@ STAINLUT = (
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.", metavar="DIR")] = Path(
-        "stainxform-demo"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=path, help="Folder to write into.", metavar="DIR")
+    ] = Path("stainxform-demo"),
     slides: Annotated[int, typer.Option(min=1, help="Slides of each center.")] = 4,
     size: Annotated[int, typer.Option(min=32, help="Side of the tiles, in pixels.")] = 256,
     force: Annotated[bool, typer.Option("--force", "-f", help="Write into a folder that is not empty.")] = False,

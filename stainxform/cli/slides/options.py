@@ -8,11 +8,16 @@ from typing import Annotated
 
 import typer
 
+from stainxform.cli.path import path
+
 __all__ = [
     "Device",
     "Force",
     "Group",
     "Inputs",
+    "Missing",
+    "MissingOption",
+    "MppOfSlide",
     "Names",
     "Output",
     "Reader",
@@ -33,11 +38,25 @@ class Statistics(StrEnum):
     tile = "tile"
 
 
+class Missing(StrEnum):
+    """What is done with tiles that a file does not hold."""
+
+    fail = "fail"
+    white = "white"
+
+
+MppOfSlide = Annotated[
+    float | None,
+    typer.Option(help="Micrometers per pixel of the slides.", show_default="what each file says"),
+]
+MissingOption = Annotated[
+    Missing, typer.Option("--missing", help="Tiles that a file lacks. white: glass that the scanner left out; counted.")
+]
 Inputs = Annotated[
     list[str],
     typer.Argument(help="Slides, folders to search for them (their structure is kept), glob patterns.", metavar="IN"),
 ]
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the outputs.", metavar="DIR")]
+Output = Annotated[Path, typer.Option("--output", "-o", parser=path, help="Folder for the outputs.", metavar="DIR")]
 Reader = Annotated[
     str,
     typer.Option(help="Which reader: auto, or its name; a wrong name is answered with all of them.", metavar="NAME"),

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from stainxform.cli import text
+from stainxform.cli.kinds import only_slides
 from stainxform.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CLUSTER_THREADS", "recipe_of", "run_and_show"]
 
+_IMAGES = "image files are normalized with: stainxform apply"
 CLUSTER_THREADS = 2
 """Threads for a slide on a cluster, whose machines we do not know."""
 
@@ -36,6 +38,8 @@ def recipe_of(
     names: bool,
     scheduler: str,
     group: str | None,
+    mpp_of_slide: float | None,
+    missing: str,
 ) -> Recipe:
     """The recipe that the options stand for."""
     from stainxform._native.native import available_cpus
@@ -43,7 +47,7 @@ def recipe_of(
 
     threads = workers or (CLUSTER_THREADS if scheduler else available_cpus())
     found = None if model is None else ModelFile.at(model)
-    return Recipe(kind, found, str(statistics), reader, device, threads, names, group)
+    return Recipe(kind, found, str(statistics), reader, device, threads, names, group, mpp_of_slide, missing)
 
 
 def run_and_show(
@@ -57,30 +61,65 @@ def run_and_show(
     resource: Sequence[str] | None,
 ) -> None:
     """Plan, work, show how it goes, and sum up; exit code 1 if a slide failed."""
+    from stainxform.io.atomic import check_writable, make_folder
+    from stainxform.io.images import SUFFIXES as IMAGES
     from stainxform.pipeline import plan_slides, run
+    from stainxform.slides import SUFFIXES
 
     resources = _amounts(resource)
     logging.getLogger("tifffile").addHandler(logging.NullHandler())  # our errors say the same, with the slide
-    jobs = plan_slides(inputs, output, recipe.output, shard)
-    output.mkdir(parents=True, exist_ok=True)
+    with only_slides(inputs, _IMAGES):
+        jobs = plan_slides(inputs, output, recipe.output, shard)
+    make_folder(output)
+    check_writable(output / "record.json")
+    only = set(IMAGES) - set(SUFFIXES)
     counts: Counter[str] = Counter()
+    records: list[dict[str, Any]] = []
     start = time.perf_counter()
     with text.progress("{task.fields[slides]}", "{task.fields[speed]}") as bar, text.plain_warnings():
         shown = _Shown(bar, jobs)
         options: dict[str, Any] = {"resume": resume, "force": force, "scheduler": scheduler, "resources": resources}
-        with closing(run(jobs, recipe, progress=shown.progress, **options)) as outcomes:
+        with closing(run(jobs, recipe, progress=shown.progress, **options)) as outcomes, _told_what_next():
             for outcome in outcomes:
                 counts[outcome.status] += 1
+                if outcome.record:
+                    records.append(outcome.record)
                 shown.done(outcome.job, outcome.pixels)
                 if outcome.status == "failed":
-                    text.complain("error", outcome.message, bar.console)
+                    image = outcome.job.source.suffix.lower() in only
+                    text.complain("error", f"{outcome.message}{f'; {_IMAGES}' if image else ''}", bar.console)
     seconds = time.perf_counter() - start
     text.say(
         f"{counts['written']} written, {counts['complete']} complete before, {counts['failed']} failed: "
         f"{shown.pixels / 1e6:.1f} MP in {seconds:.1f} s, written to {output}"
     )
+    for remark in _remarks(records):
+        text.complain("warning", remark)
     if counts["failed"]:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _told_what_next() -> Iterator[None]:
+    """A block after whose interruption the user is told how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "interrupted; what is done is kept, and the same command with --resume goes on"
+        ) from None
+
+
+def _remarks(records: Sequence[dict[str, Any]]) -> list[str]:
+    """What the user should know of the slides that were written, or complete before."""
+    from stainxform.slides.sampling import remarks
+
+    if not records:
+        return []
+    settings = records[0]["settings"]
+    coarser = [record["made_from"].get("coarser", 0.0) for record in records]
+    lacking = [record["source"]["missing_tiles"] or 0 for record in records] if settings["missing"] == "white" else []
+    return remarks(coarser, settings.get("mpp"), lacking)
 
 
 def _amounts(given: Sequence[str] | None) -> dict[str, float] | None:

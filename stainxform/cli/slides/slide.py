@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stainxform.cli.path import path
 from stainxform.cli.slides import options
 from stainxform.cli.slides.run import recipe_of, run_and_show
 
@@ -50,7 +51,7 @@ class TileSet(StrEnum):
 
 def slide(
     inputs: options.Inputs,
-    model: Annotated[Path, typer.Option("--model", "-m", help="A model file, made with: stainxform fit.")],
+    model: Annotated[Path, typer.Option("--model", "-m", parser=path, help="A model file, made with: stainxform fit.")],
     output: options.Output,
     layout: Annotated[
         Layout, typer.Option(help="dual: OME-TIFF that every reader sees all levels of. svs claims Aperio as maker.")
@@ -70,6 +71,8 @@ def slide(
     reader: options.Reader = "auto",
     device: options.Device = "auto",
     workers: options.Workers = None,
+    mpp_of_slide: options.MppOfSlide = None,
+    missing: options.MissingOption = options.Missing.fail,
     names: options.Names = False,
     group: options.Group = None,
     resume: options.Resume = False,
@@ -91,5 +94,7 @@ def slide(
         if tiles
         else Pyramid(PyramidOptions(str(layout), None, quality, str(subsampling), lossless), str(background))
     )
-    recipe = recipe_of(kind, model, statistics, reader, device, workers, names, scheduler, group)
+    recipe = recipe_of(
+        kind, model, statistics, reader, device, workers, names, scheduler, group, mpp_of_slide, str(missing)
+    )
     run_and_show(inputs, output, recipe, shard, resume, force, scheduler, resource)

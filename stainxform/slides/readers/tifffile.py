@@ -50,6 +50,12 @@ class TifffileSlide(Slide):
         found = self._pyramid[level]
         return found.counts.reshape(found.rows, found.columns).copy()
 
+    def missing_tiles(self, level: int = 0) -> np.ndarray:
+        """Stored tiles that the file does not hold, by their offset and count, bool ``(rows, columns)``."""
+        self.check_level(level)
+        found = self._pyramid[level]
+        return ((found.counts == 0) | (found.offsets == 0)).reshape(found.rows, found.columns)
+
     @property
     def compressions(self) -> set[int]:
         """TIFF's numbers of how the levels are compressed."""
@@ -83,13 +89,11 @@ class TifffileSlide(Slide):
         return tile
 
     def stored(self, level: int, row: int, column: int) -> bytes:
-        """The bytes of a stored tile; SlideError where it is missing, or its JPEG markers are broken."""
+        """The bytes of a stored tile; SlideError where they cannot be read, or its JPEG markers are broken."""
         found = self._pyramid[level]
         index = row * found.columns + column
         name = self._name(level, row, column)
         count = int(found.counts[index])
-        if not count:
-            raise SlideError(f"{name} is missing")
         data = _bytes_at(self._descriptor, count, int(found.offsets[index]))
         if len(data) != count:
             raise SlideError(f"{name} lies beyond the end of the file, which has changed since it was opened")
@@ -105,13 +109,15 @@ class TifffileSlide(Slide):
         found, name = self._pyramid[level], self._name(level, row, column)
         index = row * found.columns + column
         x, y = column * found.tile[0], row * found.tile[1]
+        height, width = min(found.tile[1], found.shape[0] - y), min(found.tile[0], found.shape[1] - x)
+        if not found.counts[index] or not found.offsets[index]:
+            return self.missing_pixels(level, (x, y, width, height))
         data = self.stored(level, row, column)
         try:
             options = {"jpegtables": self._tables[level]} if self._tables[level] else {}
             decoded = self._decoders[level](data, index, **options)[0]
         except Exception as error:  # every codec has errors of its own
             raise SlideError(f"{name} is damaged ({error or type(error).__name__})") from error
-        height, width = min(found.tile[1], found.shape[0] - y), min(found.tile[0], found.shape[1] - x)
         tile = None if decoded is None else decoded[0, :height, :width]
         if tile is None or tile.shape != (height, width, 3) or tile.dtype != np.uint8:
             raise SlideError(f"{name} is damaged (it does not hold {width} x {height} RGB pixels)")
