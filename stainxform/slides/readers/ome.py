@@ -12,6 +12,7 @@ from pathlib import PurePath
 from xml.etree import ElementTree
 
 from stainxform.errors import UnsupportedSlideError
+from stainxform.slides.readers.planes import UnfitSlideError
 from stainxform.slides.readers.resolution import micrometers, number
 
 __all__ = ["OmeError", "OmeImage", "is_ome", "ome_images"]
@@ -122,10 +123,12 @@ def ome_images(text: str, filename: str) -> list[OmeImage]:
     Raises
     ------
     OmeError
-        It is no well-formed XML, or declares entities.
+        It is no well-formed XML.
+    UnfitSlideError
+        It declares entities: a few lines of them can stand for gigabytes.
     """
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise OmeError("it declares entities, which OME-XML never does")
+        raise UnfitSlideError(f"{filename} declares entities in its OME-XML, which is not read; remove them")
     collector = _Collector()
     parser = ElementTree.XMLParser(target=collector)
     try:

@@ -59,9 +59,11 @@ class OpenslideSlide(Slide):
                 raise UnsupportedSlideError(
                     f"{path}: level {rank} is stored in tiles of {level.tile[0]} x {level.tile[1]}: too large"
                 )
-        if index and levels[0].shape != index.pyramid[0].shape:
+        if index and not {level.shape for level in levels} <= {level.shape for level in index.pyramid}:
             self._slide.close()
-            raise UnsupportedSlideError(f"{path} begins with an image that OpenSlide does not take for the slide")
+            raise UnsupportedSlideError(
+                f"{path} holds images that OpenSlide takes for levels of the slide, and are none"
+            )
         mpp, magnification = (index.mpp, index.magnification) if index else _said(path, properties)
         super().__init__(path, levels, mpp=mpp, magnification=magnification, icc=self._profile())
 
@@ -71,7 +73,8 @@ class OpenslideSlide(Slide):
         except self._openslide.OpenSlideUnsupportedFormatError as error:
             raise UnsupportedSlideError(f"{path} is no slide that OpenSlide knows") from error
         except self._openslide.OpenSlideError as error:
-            raise SlideError(f"{path} cannot be opened by OpenSlide ({error})") from error
+            kind = UnsupportedSlideError if "Unsupported" in str(error) else SlideError
+            raise kind(f"{path} cannot be opened by OpenSlide ({error})") from error
 
     def _profile(self) -> bytes | None:
         """The bytes of the file: ``color_profile`` would parse and write them anew."""

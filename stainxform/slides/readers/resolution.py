@@ -19,7 +19,7 @@ screens: 300 dots per inch are 85 micrometers."""
 
 _PREFIXES = {
     "Y": 24, "Z": 21, "E": 18, "P": 15, "T": 12, "G": 9, "M": 6, "k": 3, "h": 2, "da": 1, "": 0, "d": -1, "c": -2, "m": -3,
-    "\u00b5": -6, "\u03bc": -6, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18, "z": -21, "y": -24,
+    "\u00b5": -6, "\u03bc": -6, "\u00c2\u00b5": -6, "\u00ce\u00bc": -6, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18, "z": -21, "y": -24,
 }  # fmt: skip
 
 UNITS = {f"{prefix}m": 10.0 ** (power + 6) for prefix, power in _PREFIXES.items()} | {
@@ -28,8 +28,8 @@ UNITS = {f"{prefix}m": 10.0 ** (power + 6) for prefix, power in _PREFIXES.items(
     "ua": 1.495978707e17, "ly": 9.4607304725808e21, "pc": 3.0856775814913673e22, "pt": 25400 / 72,
     "micron": 1.0, "microns": 1.0,
 }  # fmt: skip
-"""Micrometers of the lengths in OME's schema 2016-06 (UnitsLength), by symbol: SI with both letters for micro, Å as a letter and
-as a sign; inches, lines, points and the like. "pixel" and "reference frame" are no lengths."""
+"""Micrometers of the lengths in OME's schema 2016-06 (UnitsLength), by symbol: SI with both letters for micro, also as
+they look where UTF-8 was taken for Latin-1; Å as a letter and as a sign; inches, lines, points and the like. "pixel" and "reference frame" are no lengths."""
 
 _log = logging.getLogger("stainxform.slides")
 
@@ -62,7 +62,8 @@ def believed(path: Path, x: float | None, y: float | None, source: str) -> tuple
     assert y is not None
     if min(x, y) > 0 and max(x, y) <= SQUARE * min(x, y):  # False for NaN
         return x, y
-    _log.warning("%s: the resolution in %s, %g x %g micrometers, is not believed", path, source, x, y)
+    said = "no length" if math.isnan(x + y) else f"{x:g} x {y:g} micrometers"
+    _log.warning("%s: the resolution in %s, %s, is not believed", path, source, said)
     return None
 
 

@@ -208,8 +208,8 @@ def _same_shape(base: Any, page: Any) -> bool:
 def _ome_images(path: Path, pages: list[Any], text: str) -> list[_Image]:
     """The images that the XML describes; OmeError where it does not fit the file."""
     described = ome_images(text, path.name)
-    if not described:
-        raise OmeError("it describes no image")
+    if not 1 <= len(described) <= MAX_PAGES:
+        raise OmeError(f"it describes {len(described) or 'no'} images")
     found, first = [], 0
     for image in described:
         image.first = first

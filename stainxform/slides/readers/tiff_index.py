@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,8 @@ class TiffIndex:
         for flag, vendor in _OTHER_LAYOUTS.items():
             if getattr(self._file, flag):
                 raise UnsupportedSlideError(f"{self.path} is a {vendor} file, whose tiles tifffile cannot place")
+        if any(page.software.startswith("MedScan") for page in islice(self._file.pages, 1)):
+            raise UnsupportedSlideError(f"{self.path} is a Trestle file, whose tiles tifffile cannot place")
         found = find_slide(self.path, self._file)
         self.plain = found.first and all(picture.interleaved for picture in found.pictures)
         """Whether the slide begins the file and each of its levels is RGB pixel by pixel: what every reader reads alike."""

@@ -157,8 +157,8 @@ else:
 def _decoder(page: Any) -> Callable[[bytes, int], Any]:
     """What decodes the bytes of a page's tiles, given their number."""
     tables = page.tags.get(SOFTWARE_JPEG_TABLES)
-    options = {} if tables is None else {"jpegtables": bytes(tables.value)}
-    return lambda data, index: page.decode(data, index, **options)[0]
+    decode, options = page.decode, {} if tables is None else {"jpegtables": bytes(tables.value)}
+    return lambda data, index: decode(data, index, **options)[0]
 
 
 class _TileCache:
