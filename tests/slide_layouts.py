@@ -245,7 +245,9 @@ STORED = (
 ALPHA = "an alpha channel, premultiplied or not"
 OVERVIEWS = "label and macro among the pages of an SVS, in strips or tiles"
 ORDER = "levels from the smallest to the largest, or all of them marked as reduced, or none"
-LENGTHS = "OME-XML with its lengths in any unit of the schema, the micro sign in either letter or as a reference"
+LENGTHS = (
+    "lengths of OME-XML or ImageJ in any unit of the OME schema, the micro sign in either letter or as a reference"
+)
 STALE = "OME-XML with a resolution of its own, and TIFF tags with another"
 UNFIT = "OME-XML that is not well-formed, or gives another size than the image has"
 ODD = "a resolution that no microscope has: x and y more than a quarter apart, no number, a print's dots per inch"
@@ -332,6 +334,8 @@ LAYOUTS = {
         MIXED, chain(JPEG | {"compressionargs": {"outcolorspace": "rgb"}}, JPEG, {}), ALL, 3, tolerance=3
     ),
     "tiles of other sizes": Layout(MIXED, chain({}, TWO, {}), ALL, 3),
+    "the smallest in strips": Layout(MIXED, chain({}, {}, {"tile": None, "rowsperstrip": 20}), TIFFFILE, 3),
+    "all in strips": Layout(MIXED, chain({"tile": None, "rowsperstrip": 20}), TIFFFILE, 3),
     "big tiff": Layout(STORED, chain(bigtiff=True), ALL, 3),
     "big endian": Layout(STORED, chain(byteorder=">"), ("cucim", "tifffile"), 3),
     "strips": Layout(STORED, chain({"tile": None, "rowsperstrip": 16}, levels=1), TIFFFILE, 1),
@@ -413,6 +417,15 @@ LAYOUTS = {
     "silent xml": Layout(
         STALE, xml(IMAGE % ("", HERE), resolution=(20000, 20000), resolutionunit="CENTIMETER"), ALL, mpp=(0.5, 0.5)
     ),
+    **{
+        f"imagej, {unit}": Layout(
+            LENGTHS,
+            single(same, imagej=True, resolution=(1 / side, 1 / side), metadata={"unit": unit, "axes": "YXS"}),
+            TIFFFILE,
+            mpp=(0.5, 0.5),
+        )
+        for unit, side in (("micron", 0.5), ("um", 0.5), ("\\u00B5m", 0.5), ("mm", 0.0005))
+    },
     "pixels as unit": Layout(
         STALE,
         xml(

@@ -79,8 +79,12 @@ def _field(name: str, text: str) -> float | None:
 
 
 def from_tags(path: Path, page: Any) -> tuple[float, float] | None:
-    """Resolution in the TIFF tags."""
+    """Resolution in the TIFF tags; ImageJ names its unit in the description."""
+    text = page.description or ""
+    unit = re.search(r"^unit=(.+)$", text, re.M) if text.startswith("ImageJ=") else None
     scale = {2: 25400.0, 3: 10000.0}.get(int(page.resolutionunit or 0))
+    if unit:
+        scale = UNITS.get(unit[1].strip().replace("\\u00B5", "\u00b5"))
     try:
         x, y = (float(value) for value in page.resolution)
     except (ArithmeticError, TypeError, ValueError):

@@ -82,9 +82,11 @@ def find_slide(path: Path, file: Any) -> Series:
             return _series(path, images, pages)
         except OmeError as error:
             _log.warning("%s: its OME-XML is not believed (%s): its resolution is unknown", path, error)
-            found = _series(path, _plain_images(path, pages, file), pages)
+            found = _series(path, _plain_images(path, pages), pages)
             return Series(found.pictures, None, None, found.first)
-    found = _series(path, _plain_images(path, pages, file), pages)
+    if file.is_svs:  # its thumbnail, label and macro are in strips
+        pages = [page for page in pages if page.is_tiled] or pages
+    found = _series(path, _plain_images(path, pages), pages)
     mpp, magnification = from_aperio(path, text) if file.is_svs else (from_tags(path, found.pictures[0].page), None)
     return Series(found.pictures, mpp, magnification, found.first)
 
@@ -102,7 +104,7 @@ def _series(path: Path, images: Sequence[_Image], pages: list[Any]) -> Series:
         silent = x is None and y is None
         mpp = from_tags(path, base.page) if silent else believed(path, x, y, "its OME-XML")
         magnification = chosen.ome.magnification
-    return Series(pictures, mpp, magnification, base.page.offset == pages[0].offset)
+    return Series(pictures, mpp, magnification, base.page.index == 0)
 
 
 def _largest(path: Path, images: Sequence[_Image]) -> _Image:
@@ -129,20 +131,19 @@ def _largest(path: Path, images: Sequence[_Image]) -> _Image:
 # ---- plain TIFF ----------------------------------------------------------------------------------------------------
 
 
-def _plain_images(path: Path, pages: list[Any], file: Any) -> list[_Image]:
-    """Every page by itself; of an Aperio slide those in tiles, since thumbnail, label and macro are in strips."""
+def _plain_images(path: Path, pages: list[Any]) -> list[_Image]:
+    """Every page by itself."""
     stack = _imagej_images(pages[0].description or "")
     if stack > 1:
         raise UnfitSlideError(
             f"{path} holds a stack of {stack} images (ImageJ); save the one you want as a file of its own"
         )
-    tiled = [page for page in pages if page.is_tiled] if file.is_svs else []
-    images = []
-    for page in tiled or pages:
-        if not page.subfiletype & MASK:
-            shape = (page.imagelength, page.imagewidth)
-            images.append(_Image(_name(page), shape, (page,), fault_of(page)))
-    return images
+    different = {page.offset: page for page in pages}.values()  # the chain of a damaged file may be a loop
+    return [_Image(_name(page), (page.imagelength, page.imagewidth), (page,), _fault(page)) for page in different]
+
+
+def _fault(page: Any) -> str | None:
+    return "is a mask" if page.subfiletype & MASK else fault_of(page)
 
 
 def _name(page: Any) -> str:
@@ -181,15 +182,15 @@ def _sub_images(base: Picture) -> Iterator[Picture]:
 
 
 def _chained(base: Picture, chain: list[Any]) -> Iterator[Picture]:
-    """Pages in tiles, after the slide or said to be reduced, that are in 8-bit RGB and called nothing else."""
-    if len(base.pages) > 1 or not base.page.is_tiled:
+    """Pages in 8-bit RGB that are marked as reduced, or come in tiles after the slide, and are called nothing else."""
+    if len(base.pages) > 1:
         return
     after = False
     for page in chain:
-        reduced = bool(page.subfiletype & REDUCED)
-        known = page.is_tiled and page.subfiletype in (0, REDUCED) and (after or reduced)
+        reduced = page.subfiletype == REDUCED
+        unmarked = page.subfiletype == 0 and after and page.is_tiled and base.page.is_tiled
         after = after or page.offset == base.page.offset
-        if known and _fits(base.page, page) and not _OVERVIEW.search(_name(page).strip()):
+        if (reduced or unmarked) and _fits(base.page, page) and not _OVERVIEW.search(_name(page).strip()):
             yield Picture((page,))
 
 
