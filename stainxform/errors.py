@@ -9,6 +9,8 @@ __all__ = [
     "MissingDependencyError",
     "ModelFileError",
     "NotEnoughTissueError",
+    "OutputBusyError",
+    "OutputError",
     "ParameterError",
     "ResumeError",
     "SlideBusyError",
@@ -45,11 +47,19 @@ class UnsupportedSlideError(SlideError):
     """A file is no slide that this reader can read; another reader may."""
 
 
-class SlideWriteError(StainXformError, OSError):
+class OutputError(StainXformError, OSError):
+    """An output cannot be written: the disk is full, or the folder is missing or not ours to write to."""
+
+
+class OutputBusyError(OutputError):
+    """Another process is writing the same output."""
+
+
+class SlideWriteError(OutputError):
     """A slide cannot be written: the disk is full, or the folder is missing or not ours to write to."""
 
 
-class SlideBusyError(SlideWriteError):
+class SlideBusyError(SlideWriteError, OutputBusyError):
     """Another process is writing the same slide."""
 
 

@@ -277,16 +277,6 @@ def test_formats(tmp_path, model, tiles, name, format, written, kind):
     assert difference.max() == 0 if kind != "JPEG" else difference.mean() < 3
 
 
-def test_gray_palette_and_transparent_files(tmp_path, model, tiles):
-    rgb = Image.fromarray(tiles[0])
-    (tmp_path / "in").mkdir()
-    rgb.convert("P").save(tmp_path / "in/palette.png")
-    rgb.convert("RGBA").save(tmp_path / "in/rgba.png")
-    apply(model, tmp_path / "in", "-o", tmp_path / "out")
-    assert np.array_equal(read_image(tmp_path / "out/rgba.png"), stainxform.load(model)(tiles[0]))
-    assert read_image(tmp_path / "out/palette.png").shape == (48, 48, 3)
-
-
 # ---------------------------------------------------------------- apply: what is refused
 
 
@@ -434,10 +424,9 @@ def test_stopped_in_the_middle(tmp_path, model, sent, workers):
         assert program.returncode == (130 if sent != signal.SIGKILL else -sent)
         assert "Traceback" not in err
     assert group_ends(program.pid)
-    done = names(out)
-    assert 0 < len([name for name in done if not name.startswith(".")]) < 60
+    done = [name for name in names(out) if not name.startswith(".")]
+    assert 0 < len(done) < 60
     for name in done:
-        assert not name.endswith(".part")
         assert read_image(out / name).shape == big[0].shape
 
 

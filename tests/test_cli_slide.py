@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import stainxform as sx
 from stainxform._optional import is_tensor
 from stainxform.cli.app import app
-from stainxform.errors import ParameterError
+from stainxform.errors import OutputBusyError, ParameterError
 from stainxform.maps import ImageMap
 from stainxform.samples import pair
 
@@ -124,7 +124,14 @@ def test_the_record_holds_hashes_settings_and_versions_and_no_names(model, folde
     slide(model, folder / "one.tif", "-o", tmp_path / "out", "--quality", "70", "--background", "keep")
     text = (tmp_path / "out" / "one.ome.tif.json").read_text()
     record = json.loads(text)
-    assert record["source"] == {"sha256": sha256(folder / "one.tif"), "width": 421, "height": 333}
+    assert record["source"] == {
+        "sha256": sha256(folder / "one.tif"),
+        "width": 421,
+        "height": 333,
+        "mpp": [0.5, 0.5],
+        "mpp_from": "file",
+        "missing_tiles": 0,
+    }
     assert record["model"] == {"sha256": sha256(model), "method": "macenko"}
     assert record["output"]["sha256"] == sha256(tmp_path / "out" / "one.ome.tif")
     assert record["settings"]["quality"] == 70
@@ -385,12 +392,12 @@ def test_a_second_program_refuses_the_same_output(model, folder, tmp_path):
 
     def meanwhile(job, done, total):
         if not seconds:
-            seconds.extend(run(jobs, recipe, resume=True))
+            with pytest.raises(OutputBusyError) as refused:
+                list(run(jobs, recipe, resume=True))
+            seconds.append(refused.value)
 
     (first,) = run(jobs, recipe, progress=meanwhile)
-    (second,) = seconds
-    assert second.status == "failed"
-    assert "process" in second.message
+    assert "another process is writing" in str(seconds[0])
     assert first.status == "written"
     assert "0 failed" in slide(model, folder / "one.tif", "-o", tmp_path / "control").stdout
 
@@ -472,9 +479,15 @@ def test_tiles_at_a_resolution_between_levels_are_reduced(folder, tmp_path):
 
 
 def test_a_resolution_that_the_slide_does_not_have_or_say(folder, tmp_path):
-    assert "no 0.1" in cut(folder / "one.tif", "-o", tmp_path / "out", "--mpp", "0.1", code=1).stderr
+    refused = cut(folder / "one.tif", "-o", tmp_path / "out", "--mpp", "0.1", code=1).stderr
+    assert (
+        "has 0.5 micrometers per pixel, 400.0% coarser than the 0.1 asked for: more than --mpp-tolerance 0.1" in refused
+    )
     path = write(folder / "silent.tif", tissue(), resolutionunit="NONE")
-    assert "give level instead of mpp" in cut(path, "-o", tmp_path / "out", "--mpp", "0.5", code=1).stderr
+    assert (
+        "say it with --mpp-of-slide, or do not ask for mpp"
+        in cut(path, "-o", tmp_path / "out", "--mpp", "0.5", code=1).stderr
+    )
 
 
 def test_a_limit_draws_some_of_the_same_tiles(folder, tmp_path):

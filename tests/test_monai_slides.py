@@ -75,9 +75,9 @@ def test_a_slide_that_does_not_say_is_asked_for_a_level(tmp_path):
     path = write(tmp_path / "slide.tif", tissue(), levels=1, resolutionunit="NONE")
     reader = SlideReader()
     wsi = reader.read(path)
-    with pytest.raises(ValueError, match="use level instead of mpp"):
+    with pytest.raises(ParameterError, match=r"say it with mpp_of_slide=\.\.\., or use level"):
         reader.get_data(wsi, mpp=0.5)
-    with pytest.raises(ValueError, match="use level or mpp instead of power"):
+    with pytest.raises(ParameterError, match="use level or mpp instead of power"):
         reader.get_data(wsi, power=20)
 
 

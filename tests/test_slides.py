@@ -222,18 +222,6 @@ def test_no_reader_gives_a_black_tile_silently(reader, files, tmp_path, damage):
             list(slide.tiles())
 
 
-def test_a_missing_tile_is_an_error_with_its_position(reader, tmp_path):
-    path = write(tmp_path / "slide.tif", tissue())
-    with tifffile.TiffFile(path, mode="r+") as file:
-        tags = file.pages[0].tags
-        for name in ("TileByteCounts", "TileOffsets"):
-            values = list(tags[name].value)
-            values[9] = 0
-            tags[name].overwrite(values)
-    with sx.open_slide(path, reader) as slide, pytest.raises(SlideError, match=r"level 0, the .* at x=128, y=64"):
-        slide.read(0, 128, 64, 64, 64)
-
-
 @pytest.mark.parametrize("kind", ["jpeg 4:4:4", "deflate"])
 def test_a_black_tile_is_no_error(reader, tmp_path, kind):
     image = tissue()

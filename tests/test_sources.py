@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +5,7 @@ from strategies import he_image
 
 from stainxform.errors import InvalidImageError, ParameterError
 from stainxform.io import sources
-from stainxform.io.images import SUFFIXES, encode_image, image_files, read_image, write_image
+from stainxform.io.images import image_files
 from stainxform.io.sources import Tiles, to_uint8
 
 TILES = [he_image(seed, 10 + seed, 12) for seed in range(4)]
@@ -229,100 +227,3 @@ def test_what_is_no_source_of_images_is_refused(images):
 def test_a_bad_item_is_named(item, message):
     with pytest.raises(InvalidImageError, match=message):
         list(Tiles([TILES[0], item]))
-
-
-def save(image, path, **options):
-    image.save(path, **options)
-    return path
-
-
-def test_gray_and_palette_files_become_rgb(tmp_path):
-    gray = Image.fromarray(TILES[0][..., 0])
-    expected = np.repeat(TILES[0][..., :1], 3, axis=-1)
-    assert np.array_equal(read_image(save(gray, tmp_path / "gray.png")), expected)
-    bilevel = read_image(save(gray.convert("1"), tmp_path / "bilevel.png"))
-    assert set(np.unique(bilevel)) <= {0, 255}
-    palette = Image.fromarray(TILES[0]).quantize(256)
-    assert np.array_equal(read_image(save(palette, tmp_path / "palette.png")), np.asarray(palette.convert("RGB")))
-
-
-def test_transparency_is_laid_over_white(tmp_path):
-    rgba = np.dstack([TILES[0], np.full(TILES[0].shape[:2], 255, np.uint8)])
-    rgba[0, :, 3] = 0
-    rgba[1, :, 3] = 128
-    result = read_image(save(Image.fromarray(rgba), tmp_path / "rgba.png"))
-    assert (result[0] == 255).all()
-    np.testing.assert_allclose(result[1], TILES[0][1] * (128 / 255) + 127, atol=1)
-    assert np.array_equal(result[2:], TILES[0][2:])
-    palette = save(Image.fromarray(TILES[0]).quantize(16), tmp_path / "palette.png", transparency=0)
-    assert (read_image(palette)[np.asarray(Image.open(palette)) == 0] == 255).all()
-
-
-def test_cmyk_jpeg_is_read_as_rgb(tmp_path):
-    path = save(Image.fromarray(TILES[0]).convert("CMYK"), tmp_path / "cmyk.jpg")
-    assert read_image(path).shape == TILES[0].shape
-
-
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_deeper_than_8_bits_is_refused(tmp_path, suffix, channels):
-    deep = np.arange(4 * 5 * channels, dtype=np.uint16).reshape(4, 5, channels) * 1000
-    path = tmp_path / f"deep{suffix}"
-    if suffix == ".tif":
-        tifffile = pytest.importorskip("tifffile")
-        tifffile.imwrite(path, deep.squeeze(), photometric="rgb" if channels == 3 else "minisblack")
-    else:
-        path.write_bytes(png_of_16_bits(deep))
-    with pytest.raises(InvalidImageError, match="more than 8 bits"):
-        read_image(path)
-
-
-def png_of_16_bits(pixels):
-    """Pillow cannot write 16-bit RGB."""
-    import struct
-    import zlib
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    height, width, channels = pixels.shape
-    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 3: 2}[channels], 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow warns of damaged TIFF tags before it gives up
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp"])
-@pytest.mark.parametrize("share", [0, 0.01, 0.1, 0.5, 0.9])
-def test_truncated_files_are_refused(tmp_path, suffix, share):
-    whole = save(Image.fromarray(he_image(0, 40, 40)), tmp_path / f"whole{suffix}").read_bytes()
-    path = tmp_path / f"cut{suffix}"
-    path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(InvalidImageError, match="cannot be read as an image"):
-        read_image(path)
-    with pytest.raises(InvalidImageError, match="cut"):
-        list(Tiles(path))
-
-
-def test_a_file_that_is_no_image_or_missing_is_refused(tmp_path):
-    (tmp_path / "text.png").write_text("no image")
-    for path in (tmp_path / "text.png", tmp_path / "missing.png", tmp_path):
-        with pytest.raises(InvalidImageError, match="cannot be read as an image"):
-            read_image(path)
-
-
-@pytest.mark.parametrize("suffix", [s for s in SUFFIXES if s != ".bmp"])
-def test_written_images_read_back(tmp_path, suffix):
-    path = tmp_path / f"x{suffix.upper()}"
-    write_image(path, TILES[0])
-    difference = np.abs(read_image(path).astype(int) - TILES[0])
-    assert difference.mean() < 5 if "j" in suffix else difference.max() == 0  # JPEG is lossy, and noise its worst case
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
-
-
-def test_an_unknown_suffix_cannot_be_written(tmp_path):
-    with pytest.raises(ParameterError, match=r"cannot write '.webp' files; use one of: .png"):
-        encode_image(TILES[0], ".webp")
-    with pytest.raises(ParameterError):
-        write_image(Path(tmp_path / "x.svs"), TILES[0])
-    assert not list(tmp_path.iterdir())

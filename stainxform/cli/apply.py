@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +20,7 @@ from stainxform.errors import ParameterError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from stainxform.cli.batch import FileOutcome
+    from stainxform.cli.file_work import FileOutcome, FileWork
     from stainxform.io.modelfile import ModelState
     from stainxform.io.outputs import Job
 
@@ -31,6 +31,9 @@ _SHOWN = 10
 
 _NAMED = 3
 """Groups that are named one by one."""
+
+_LOCK = ".stainxform.lock"
+"""What is locked in a folder that is written to; it is there no longer than the work."""
 
 
 class Format(StrEnum):
@@ -74,28 +77,53 @@ def apply(
         str | None, typer.Option(help="The group of a calibration that all images are from.", show_default="the center")
     ] = None,
     groups: Groups = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Keep outputs that were made from the same files, model and settings; refuse others."
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing outputs.")] = False,
 ) -> None:
     """Normalize images: make them look like the center that the model was fitted on.
 
-    A file that cannot be read or written is reported, the others are still done, and the exit code is 1.
+    A file that cannot be read or written is reported, the others are still done, and the exit code is 1. After an
+    interruption, the same command with --resume does the rest.
     """
     from stainxform._native.native import available_cpus
     from stainxform.cli.batch import MAX_WORKERS, plan_images
+    from stainxform.cli.file_work import FileWork
     from stainxform.io.modelfile import read_model
 
+    if resume and force:
+        raise ParameterError("--resume keeps complete outputs, --force makes them again: give one of them")
     state = read_model(model)
     _check_groups(group, groups, state, model)
     planned = plan_images(inputs, output, "" if format is Format.keep else f".{format}")
     by_job = _groups(planned, group, groups, state)
-    jobs = planned if force else _without_existing(planned)
-    output.mkdir(parents=True, exist_ok=True)
-    count = min(workers or min(available_cpus(), MAX_WORKERS), len(jobs))
-    failed = len(planned) - len(jobs)
-    if jobs:
-        failed += _work(jobs, by_job, state, count, on_blank, output, failed)
+    with _only_writer(output):
+        jobs = planned if force or resume else _without_existing(planned)
+        count = min(workers or min(available_cpus(), MAX_WORKERS), len(jobs))
+        failed = len(planned) - len(jobs)
+        if jobs:
+            failed += _work(jobs, FileWork(state, on_blank.value, resume), by_job, count, output, failed)
     if failed:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _only_writer(output: Path) -> Iterator[None]:
+    """A block in which no other program writes to this folder; the lock is inside: the folder alone may be ours."""
+    from stainxform.io.atomic import make_folder
+    from stainxform.io.lock import FileLock
+
+    make_folder(output)
+    with text.plain_warnings():
+        lock = FileLock(output / _LOCK, output)
+    try:
+        yield
+    finally:
+        lock.release(remove=True)
 
 
 def _check_groups(group: str | None, groups: str | None, state: ModelState, model: Path) -> None:
@@ -131,7 +159,7 @@ def _without_existing(jobs: Sequence[Job]) -> list[Job]:
     """The jobs whose output does not exist; the others are reported."""
     existing = [job for job in jobs if os.path.lexists(job.target)]
     for job in existing[:_SHOWN]:
-        text.complain("error", f"{job.target} exists; pass --force to overwrite it")
+        text.complain("error", f"{job.target} exists; pass --force to overwrite it, --resume to keep what is complete")
     if len(existing) > _SHOWN:
         text.complain("error", f"... and {len(existing) - _SHOWN} more outputs exist")
     known = set(existing)
@@ -139,13 +167,7 @@ def _without_existing(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _work(
-    jobs: Sequence[Job],
-    groups: dict[Job, str],
-    state: ModelState,
-    workers: int,
-    on_blank: OnBlank,
-    output: Path,
-    failed_before: int,
+    jobs: Sequence[Job], work: FileWork, groups: dict[Job, str], workers: int, output: Path, failed_before: int
 ) -> int:
     """Do the jobs, show how they go, and sum up; the number that failed."""
     from stainxform.cli.batch import normalize_files
@@ -154,25 +176,26 @@ def _work(
     megapixels, start = 0.0, time.perf_counter()
     with (
         text.progress("{task.completed}/{task.total} files", "{task.fields[speed]}") as bar,
-        closing(normalize_files(jobs, state, workers, on_blank=on_blank.value, groups=groups)) as outcomes,
+        closing(normalize_files(jobs, work, workers, groups)) as outcomes,
     ):
         task = bar.add_task("normalizing", total=len(jobs), speed="")
         for outcome in outcomes:
             counts[outcome.status] += 1
             megapixels += outcome.pixels / 1e6
-            _report(outcome, on_blank, bar.console)
+            _report(outcome, work.on_blank, bar.console)
             speed = megapixels / (time.perf_counter() - start)
             bar.update(task, advance=1, speed=f"{speed:.2f} MP/s")
     seconds = time.perf_counter() - start
+    before = f", {counts['complete']} complete before" if work.resume else ""
     text.say(
         f"{counts['normalized']} normalized, {counts['blank']} unchanged because blank, "
-        f"{counts['failed'] + failed_before} failed: {megapixels:.1f} MP in {seconds:.1f} s, written to {output}"
+        f"{counts['failed'] + failed_before} failed{before}: {megapixels:.1f} MP in {seconds:.1f} s, written to {output}"
     )
     return counts["failed"]
 
 
-def _report(outcome: FileOutcome, on_blank: OnBlank, console: Console) -> None:
+def _report(outcome: FileOutcome, on_blank: str, console: Console) -> None:
     if outcome.status == "failed":
         text.complain("error", outcome.message, console)
-    elif outcome.status == "blank" and on_blank is OnBlank.warn:
+    elif outcome.status == "blank" and on_blank == OnBlank.warn:
         text.complain("warning", f"unchanged: {outcome.message}", console)

@@ -65,6 +65,9 @@ def calibrate(
     per_slide: shared.PerSlide = None,
     size: shared.Size = None,
     mpp: shared.Mpp = None,
+    mpp_tolerance: shared.MppTolerance = None,
+    mpp_of_slide: shared.MppOfSlide = None,
+    missing: shared.Missing = None,
     add_to: Annotated[
         Path | None,
         typer.Option(help="A calibration of the same model that these tiles are added to.", metavar="FILE.safetensors"),
@@ -79,32 +82,41 @@ def calibrate(
     from stainxform.normalizers.calibration import CalibrationSettings
     from stainxform.normalizers.calibration.groups import check_groups
 
-    shared.check_output(output, force)
-    if center_weight is not None:
-        center_weight = _number_or_text(center_weight)
-    made = shared.given(center_weight=center_weight, strength=strength)
-    made |= {name: True for name, flag in (("keep_groups", keep_groups), ("keep_colors", keep_colors)) if flag}
-    CalibrationSettings.of("calibrate", made)
-    check_groups(groups)
-    made |= {name: value for name, value in (("center", center), ("license", license)) if value}
-    read = {"groups": groups or ("file" if slides else None), "qc": qc.value, **shared.given(min_tissue=min_tissue)}
-    sampling = shared.given(per_slide=per_slide, size=size, mpp=mpp)
-    start = time.perf_counter()
-    with text.plain_warnings():
-        target = sx.load(model)
-        grown = None if add_to is None else _grown(add_to, model, target, made)
-        tiles = shared.tiles_of(images, slides, sampling)
-        found = target.calibrate(tiles, **made, **read) if grown is None else grown.add(tiles, **read)
-    found.save(output)
-    used = found.info.tiles - (0 if grown is None else grown.info.tiles)
-    text.say(
-        f"calibrated {_named(found)} on {used} of {len(tiles)} tiles ({len(tiles) - used} skipped){_added(grown, found)}, "
-        f"{_facts(found)}, in {time.perf_counter() - start:.1f} s, written to {output}"
-    )
-    if found.groups and not found.settings.keep_groups:
-        text.say("the file holds the center's map alone; with --keep-groups also the names and the maps of the groups")
-    if found.colors:
-        text.say(f"the file holds {found.colors:,} colors of the other center; without --keep-colors it holds none")
+    with shared.model_file(output, force):
+        if center_weight is not None:
+            center_weight = _number_or_text(center_weight)
+        made = shared.given(center_weight=center_weight, strength=strength)
+        made |= {name: True for name, flag in (("keep_groups", keep_groups), ("keep_colors", keep_colors)) if flag}
+        CalibrationSettings.of("calibrate", made)
+        check_groups(groups)
+        made |= {name: value for name, value in (("center", center), ("license", license)) if value}
+        read = {"groups": groups or ("file" if slides else None), "qc": qc.value, **shared.given(min_tissue=min_tissue)}
+        sampling = shared.given(
+            per_slide=per_slide,
+            size=size,
+            mpp=mpp,
+            mpp_tolerance=mpp_tolerance,
+            mpp_of_slide=mpp_of_slide,
+            missing=missing,
+        )
+        start = time.perf_counter()
+        with text.plain_warnings():
+            target = sx.load(model)
+            grown = None if add_to is None else _grown(add_to, model, target, made)
+            tiles = shared.tiles_of(images, slides, sampling)
+            found = target.calibrate(tiles, **made, **read) if grown is None else grown.add(tiles, **read)
+        found.save(output)
+        used = found.info.tiles - (0 if grown is None else grown.info.tiles)
+        text.say(
+            f"calibrated {_named(found)} on {used} of {len(tiles)} tiles ({len(tiles) - used} skipped){_added(grown, found)}, "
+            f"{_facts(found)}, in {time.perf_counter() - start:.1f} s, written to {output}"
+        )
+        if found.groups and not found.settings.keep_groups:
+            text.say(
+                "the file holds the center's map alone; with --keep-groups also the names and the maps of the groups"
+            )
+        if found.colors:
+            text.say(f"the file holds {found.colors:,} colors of the other center; without --keep-colors it holds none")
 
 
 def _number_or_text(value: str) -> Any:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from stainxform.cli import text
+from stainxform.cli.new_file import new_file
 from stainxform.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -89,40 +90,41 @@ def evaluate(
     from stainxform.normalizers.base import Normalizer
     from stainxform.report import write_report
 
-    for path in [output, *([json] if json else [])]:
-        if os.path.lexists(path) and not force:
-            raise ParameterError(f"{path} exists; pass --force to overwrite it")
-        path.parent.mkdir(parents=True, exist_ok=True)
-    require("jinja2", "report")
-    folders = _named("--centers", centers)
-    given = _named("--masks", masks or [])
-    if unknown := set(given) - set(folders):
-        raise ParameterError(f"--masks names {unknown.pop()!r}, which is none of {', '.join(folders)}")
-    for folder in (*folders.values(), *given.values()):
-        if not folder.is_dir():
-            raise ParameterError(f"{folder} is no folder")
-    tiles = {name: files_of(where) for name, where in folders.items()}
-    normalizers = {name: Normalizer.load(path) for name, path in _names_of(model).items()}
-    goal = target or _only_center({_center_of(one) for one in normalizers.values()}, list(tiles))
-    evaluation = evaluate_centers(
-        tiles,
-        normalizers,
-        target=goal,
-        groups=_groups(slides, folders, tiles),
-        masks={name: _masks(where, folders[name], tiles[name]) for name, where in given.items()},
-        aligned=aligned,
-        threshold=threshold,
-        projection=projection,
-        seed=seed,
-    )
-    if json:
-        atomic_write(json, evaluation.to_json(indent=1).encode())
-    write_report(output, evaluation, tiles, normalizers, title=title, panels=panels)
-    for warning in evaluation.warnings:
-        text.complain("warning", warning)
-    for finding in evaluation.findings:
-        text.say(finding)
-    text.say(f"written to {output}")
+    if json and json.resolve() == output.resolve():
+        raise ParameterError(f"the report and its numbers would both be written to {output}; give two files")
+    with ExitStack() as files:
+        for path in [output, *([json] if json else [])]:
+            files.enter_context(new_file(path, force))
+        require("jinja2", "report")
+        folders = _named("--centers", centers)
+        given = _named("--masks", masks or [])
+        if unknown := set(given) - set(folders):
+            raise ParameterError(f"--masks names {unknown.pop()!r}, which is none of {', '.join(folders)}")
+        for folder in (*folders.values(), *given.values()):
+            if not folder.is_dir():
+                raise ParameterError(f"{folder} is no folder")
+        tiles = {name: files_of(where) for name, where in folders.items()}
+        normalizers = {name: Normalizer.load(path) for name, path in _names_of(model).items()}
+        goal = target or _only_center({_center_of(one) for one in normalizers.values()}, list(tiles))
+        evaluation = evaluate_centers(
+            tiles,
+            normalizers,
+            target=goal,
+            groups=_groups(slides, folders, tiles),
+            masks={name: _masks(where, folders[name], tiles[name]) for name, where in given.items()},
+            aligned=aligned,
+            threshold=threshold,
+            projection=projection,
+            seed=seed,
+        )
+        if json:
+            atomic_write(json, evaluation.to_json(indent=1).encode())
+        write_report(output, evaluation, tiles, normalizers, title=title, panels=panels)
+        for warning in evaluation.warnings:
+            text.complain("warning", warning)
+        for finding in evaluation.findings:
+            text.say(finding)
+        text.say(f"written to {output}")
 
 
 def _named(option: str, entries: Sequence[str]) -> dict[str, Path]:

@@ -32,6 +32,9 @@ def fit(
     per_slide: shared.PerSlide = None,
     size: shared.Size = None,
     mpp: shared.Mpp = None,
+    mpp_tolerance: shared.MppTolerance = None,
+    mpp_of_slide: shared.MppOfSlide = None,
+    missing: shared.Missing = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting of the method; may be given many times.", metavar="KEY=VALUE"),
@@ -51,21 +54,28 @@ def fit(
     force: shared.Force = False,
 ) -> None:
     """Fit a model of one center on its tiles, or its slides. Other centers' images are not needed."""
-    shared.check_output(output, force)
-    named = shared.given(steps=steps, seed=seed, device=device, workdir=workdir, resume=resume)
-    parameters = _parameters(settings or [], named)
-    about = {"center": center, "license": license, "qc": qc.value, **shared.given(min_tissue=min_tissue)}
-    sampling = shared.given(per_slide=per_slide, size=size, mpp=mpp)
-    start = time.perf_counter()
-    with text.plain_warnings():
-        tiles = shared.tiles_of(images, slides, sampling)
-        normalizer = _fit(tiles, method, about, parameters)
-    total = len(tiles)
-    normalizer.save(output)
-    seconds, used = time.perf_counter() - start, normalizer.info.tiles
-    text.say(
-        f"fitted {method} on {used} of {total} tiles ({total - used} skipped) in {seconds:.1f} s, written to {output}"
-    )
+    with shared.model_file(output, force):
+        named = shared.given(steps=steps, seed=seed, device=device, workdir=workdir, resume=resume)
+        parameters = _parameters(settings or [], named)
+        about = {"center": center, "license": license, "qc": qc.value, **shared.given(min_tissue=min_tissue)}
+        sampling = shared.given(
+            per_slide=per_slide,
+            size=size,
+            mpp=mpp,
+            mpp_tolerance=mpp_tolerance,
+            mpp_of_slide=mpp_of_slide,
+            missing=missing,
+        )
+        start = time.perf_counter()
+        with text.plain_warnings():
+            tiles = shared.tiles_of(images, slides, sampling)
+            normalizer = _fit(tiles, method, about, parameters)
+        total = len(tiles)
+        normalizer.save(output)
+        seconds, used = time.perf_counter() - start, normalizer.info.tiles
+        text.say(
+            f"fitted {method} on {used} of {total} tiles ({total - used} skipped) in {seconds:.1f} s, written to {output}"
+        )
 
 
 def _parameters(settings: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from stainxform.cli import text
+from stainxform.cli.new_file import new_file
 from stainxform.errors import ParameterError
 
 __all__ = ["qc"]
@@ -37,28 +39,27 @@ def qc(
     from stainxform.quality import check_quality, write_sheet
 
     if output is not None:
-        _check_sheet(output, force)
-    files = [file for where in images for file in files_of(where)]
-    tiles = Tiles(files)
-    report = check_quality(tiles)
-    if as_json:
-        named = [{"file": str(files[tile.index])} | asdict(tile) for tile in report.tiles]
-        typer.echo(json.dumps({"limits": asdict(report.limits), "tiles": named}, indent=1, allow_nan=False))
-    else:
-        for tile in report.flagged:
-            for fault, reason in tile.reasons.items():
-                text.say(f"{tile.index}  {files[tile.index]}  {fault}: {reason}")
-        text.say(report.summary)
-    if output is not None:
-        shown = write_sheet(output, tiles, report)
-        told = f"{shown} of {len(report.flagged)} flagged tiles" if shown else "nothing was flagged: no sheet"
-        text.say(f"{told} written to {output}" if shown else told, text.err())
+        _check_sheet(output)
+    with new_file(output, force) if output is not None else nullcontext():
+        files = [file for where in images for file in files_of(where)]
+        tiles = Tiles(files)
+        report = check_quality(tiles)
+        if as_json:
+            named = [{"file": str(files[tile.index])} | asdict(tile) for tile in report.tiles]
+            typer.echo(json.dumps({"limits": asdict(report.limits), "tiles": named}, indent=1, allow_nan=False))
+        else:
+            for tile in report.flagged:
+                for fault, reason in tile.reasons.items():
+                    text.say(f"{tile.index}  {files[tile.index]}  {fault}: {reason}")
+            text.say(report.summary)
+        if output is not None:
+            shown = write_sheet(output, tiles, report)
+            told = f"{shown} of {len(report.flagged)} flagged tiles" if shown else "nothing was flagged: no sheet"
+            text.say(f"{told} written to {output}" if shown else told, text.err())
 
 
-def _check_sheet(output: Path, force: bool) -> None:
+def _check_sheet(output: Path) -> None:
     if output.suffix.lower() not in (".png", ".jpg", ".tif"):
         raise ParameterError(f"the sheet {output} must end in .png, .jpg or .tif")
     if not output.parent.is_dir():
         raise ParameterError(f"the folder {output.parent} does not exist")
-    if output.exists() and not force:
-        raise ParameterError(f"{output} exists; pass --force to overwrite it")

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["complain", "err", "out", "plain_warnings", "printable", "progress", "say", "show_facts", "table"]
 
 
-_ARGUMENT = re.compile(r"\b(force|resume|device|reader|keep_groups|keep_colors)=(?:True\b|'([\w:]+)')")
+_ARGUMENT = re.compile(
+    r"\b(force|resume|device|reader|keep_groups|keep_colors|missing|mpp_of_slide|mpp_tolerance)"
+    r"=(?:True\b|'([\w:]+)'|(\d+(?:\.\d+)?)|\.\.\.)"
+)
 """Arguments that errors of the library advise, and that are options of the commands that may end with them."""
 
 
@@ -53,7 +56,7 @@ def complain(kind: str, message: object, console: Console | None = None) -> None
 
 def _with_options(message: str) -> str:
     """``force=True`` and ``device='cpu'`` as ``--force`` and ``--device cpu``."""
-    return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')} {found[2] or ''}".rstrip(), message)
+    return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')} {found[2] or found[3] or ''}".rstrip(), message)
 
 
 @contextmanager

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stainxform.cli.new_file import new_file
+from stainxform.cli.slides.options import Missing as MissingTiles
 from stainxform.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -22,14 +24,17 @@ __all__ = [
     "Images",
     "License",
     "MinTissue",
+    "Missing",
     "Mpp",
+    "MppOfSlide",
+    "MppTolerance",
     "Output",
     "PerSlide",
     "QCOption",
     "Size",
     "Slides",
-    "check_output",
     "given",
+    "model_file",
     "tiles_of",
 ]
 
@@ -66,6 +71,20 @@ Size = Annotated[int | None, typer.Option(min=1, help="With --slides: side of a 
 Mpp = Annotated[
     float | None, typer.Option(help="With --slides: micrometers per pixel of the tiles.", show_default="level 0")
 ]
+MppTolerance = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="With --mpp: how much coarser a slide may be, as a fraction.", show_default="0.1"),
+]
+MppOfSlide = Annotated[
+    float | None,
+    typer.Option(help="With --slides: micrometers per pixel of the slides.", show_default="what each file says"),
+]
+Missing = Annotated[
+    MissingTiles | None,
+    typer.Option(
+        help="With --slides: tiles that a file lacks. white: glass that the scanner left out.", show_default="fail"
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing output.")]
 
 
@@ -88,14 +107,10 @@ def tiles_of(images: list[str], slides: bool, sampling: dict[str, Any]) -> Tiles
     return Tiles(chosen)
 
 
-def check_output(output: Path, force: bool) -> None:
-    """Whatever could keep the model from being saved is said before the work, not after it."""
+@contextmanager
+def model_file(output: Path, force: bool) -> Iterator[None]:
+    """A block in which a model file is made: :func:`stainxform.cli.new_file.new_file`."""
     if output.suffix != _SUFFIX:
         raise ParameterError(f"the output {output} must end in {_SUFFIX}")
-    if output.is_dir():
-        raise ParameterError(f"the output {output} is a folder; give a file name")
-    if os.path.lexists(output) and not force:
-        raise ParameterError(f"{output} exists; pass --force to overwrite it")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(output.parent, os.W_OK):
-        raise ParameterError(f"the folder {output.parent} cannot be written to; choose another one")
+    with new_file(output, force):
+        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,8 @@ def plan(
     InvalidImageError
         An input matches nothing.
     ParameterError
-        Two inputs have the same output, an output lies outside ``folder`` or would replace an input.
+        Two inputs have the same output (in a file system that ignores case, names that differ by nothing else are the
+        same), an output lies outside ``folder`` or would replace an input.
     """
     root = folder.resolve()
     jobs: dict[tuple[Path, Path], Job] = {}
@@ -71,18 +73,33 @@ def _is_own_output(source: Path, where: str | Path, root: Path) -> bool:
 def _check_targets(jobs: Sequence[Job], root: Path) -> None:
     inputs = {job.source.resolve() for job in jobs}
     taken: dict[str, Job] = {}
+    same = _as_one if _ignores_case(root) else str
     for job in jobs:
-        other = taken.setdefault(os.path.normcase(job.target), job)
+        target = job.target.resolve()
+        other = taken.setdefault(same(str(target)), job)
         if other is not job:
             raise ParameterError(
                 f"{other.source} and {job.source} would both be written to {job.target}; "
                 "rename one, pass their common folder, or use two output folders"
             )
-        target = job.target.resolve()
         if root not in target.parents:
             raise ParameterError(f"{job.target} leads out of the output folder through a link; remove the link")
         if target in inputs:
             raise ParameterError(f"{job.target} is itself an input; choose another output folder")
+
+
+def _as_one(name: str) -> str:
+    """What file systems that ignore case (of Windows, of macOS) make of a name; the latter ignore how accents are stored."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _ignores_case(folder: Path) -> bool:
+    """Whether a file system finds its folders by names in other case, told without writing to it."""
+    for place in (folder, *folder.parents):
+        other = place.with_name(place.name.swapcase()) if place.name else place
+        if place.exists() and other != place:
+            return other.exists() and other.samefile(place)
+    return os.name == "nt"
 
 
 def reason(job: Job, error: Exception) -> str:

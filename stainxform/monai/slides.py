@@ -20,9 +20,14 @@ from monai.utils.misc import ensure_tuple
 
 from stainxform.errors import ParameterError
 from stainxform.slides import READERS, SUFFIXES, Slide
+from stainxform.slides.base import check_missing, check_mpp
+from stainxform.slides.mpp import MPP_TOLERANCE
 from stainxform.slides.pool import WholeSlide
 
 __all__ = ["SlideReader", "WholeSlide"]
+
+_MPP_RTOL = 2
+"""Its place among the arguments of MONAI's reader."""
 
 
 class SlideReader(BaseWSIReader):
@@ -36,9 +41,14 @@ class SlideReader(BaseWSIReader):
     ----------
     *args
         Those of ``monai.data.BaseWSIReader``, also by keyword: level, mpp, power, mpp_rtol, mpp_atol, power_rtol,
-        power_atol, channel_dim, dtype, device and mode; at most one of the first three.
+        power_atol, channel_dim, dtype, device and mode; at most one of the first three. ``mpp_rtol`` is 0.1 unless
+        given, as everywhere here, and not MONAI's 0.05.
     slide_reader : str, optional
         "tifffile", "cucim" or "openslide" forces one; "auto" as in :func:`stainxform.open_slide`.
+    mpp_of_slide : float or (float, float), optional
+        Micrometers per pixel of all slides, where the files do not say, or are wrong.
+    missing : str, optional
+        Tiles that a file does not hold: "fail", or "white": they are glass.
     **kwargs
         See ``*args``.
     """
@@ -47,13 +57,27 @@ class SlideReader(BaseWSIReader):
     supported_suffixes = [suffix.removeprefix(".") for suffix in SUFFIXES]
     backend = "stainxform"
 
-    def __init__(self, *args: Any, slide_reader: str = "auto", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        slide_reader: str = "auto",
+        mpp_of_slide: float | tuple[float, float] | None = None,
+        missing: str = "fail",
+        **kwargs: Any,
+    ) -> None:
+        if len(args) <= _MPP_RTOL:
+            kwargs.setdefault("mpp_rtol", MPP_TOLERANCE)
         super().__init__(*args, **kwargs)
         if slide_reader != "auto" and slide_reader not in READERS:
             raise ParameterError(f"slide_reader must be 'auto' or one of: {', '.join(READERS)}; got {slide_reader!r}")
         if self.kwargs:
             raise ParameterError(f"SlideReader has no argument {next(iter(self.kwargs))!r}")
+        check_missing(missing)
         self.slide_reader = slide_reader
+        self.told: dict[str, Any] = {
+            "mpp": None if mpp_of_slide is None else check_mpp(mpp_of_slide),
+            "missing": missing,
+        }
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> WholeSlide | list[WholeSlide]:
         """Open a slide, or a list of slides.
@@ -64,7 +88,8 @@ class SlideReader(BaseWSIReader):
             No readable slide, now and not in the middle of a training.
         """
         slides = [
-            WholeSlide(os.path.abspath(path), **{"reader": self.slide_reader, **kwargs}) for path in ensure_tuple(data)
+            WholeSlide(os.path.abspath(path), **{"reader": self.slide_reader, **self.told, **kwargs})
+            for path in ensure_tuple(data)
         ]
         for slide in slides:
             with slide.opened():
@@ -91,18 +116,20 @@ class SlideReader(BaseWSIReader):
         return wsi.path
 
     def get_mpp(self, wsi: WholeSlide, level: int) -> tuple[float, float]:
-        """Micrometers of a level's pixel down and across, MONAI's order; ValueError if the file does not say."""
+        """Micrometers of a level's pixel down and across, MONAI's order; ParameterError if the file does not say."""
         with wsi.opened() as slide:
             if slide.mpp is None:
-                raise ValueError(f"{wsi.path} does not say its micrometers per pixel; use level instead of mpp")
+                raise ParameterError(
+                    f"{wsi.path} does not say its micrometers per pixel; say it with mpp_of_slide=..., or use level"
+                )
             x, y = slide.mpp
             return y * slide.levels[level].downsample, x * slide.levels[level].downsample
 
     def get_power(self, wsi: WholeSlide, level: int) -> float:
-        """Magnification of a level; ValueError if the file does not say."""
+        """Magnification of a level; ParameterError if the file does not say."""
         with wsi.opened() as slide:
             if slide.magnification is None:
-                raise ValueError(f"{wsi.path} does not say its magnification; use level or mpp instead of power")
+                raise ParameterError(f"{wsi.path} does not say its magnification; use level or mpp instead of power")
             return slide.magnification / slide.levels[level].downsample
 
     def _get_patch(

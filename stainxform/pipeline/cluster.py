@@ -32,6 +32,7 @@ def run_on_cluster(
     scheduler: str,
     *,
     strict: bool = False,
+    replace: bool = False,
     resources: dict[str, float] | None = None,
 ) -> Generator[Outcome]:
     """Make the output of every slide on the workers of a cluster; outcomes come as they are ready.
@@ -50,6 +51,8 @@ def run_on_cluster(
     strict : bool, optional
         See :func:`stainxform.pipeline.process.process`. Workers must reach sources, model and targets under the same
         paths.
+    replace : bool, optional
+        See :func:`stainxform.pipeline.process.process`.
     resources : dict of str to float, optional
         What each slide takes of a worker, such as ``{"GPU": 1}``.
 
@@ -65,8 +68,9 @@ def run_on_cluster(
         return
     with _client(distributed, scheduler, min(len(jobs), max(1, available_cpus() // recipe.threads))) as client:
         name = f"stainxform-{secrets.token_hex(4)}"  # keys are shown and logged: no names of slides
+        options = {"strict": strict, "replace": replace}
         futures = {
-            client.submit(process, _absolute(job), recipe, strict=strict, key=f"{name}-{n}", resources=resources): job
+            client.submit(process, _absolute(job), recipe, key=f"{name}-{n}", resources=resources, **options): job
             for n, job in enumerate(jobs)
         }
         try:

@@ -64,6 +64,10 @@ class OutputKind(ABC):
     def settings(self) -> dict[str, Any]:
         """Everything that decides what is written, for JSON."""
 
+    def about(self, slide: Slide) -> dict[str, Any]:
+        """What of the slide is made into the output, for JSON; nothing but what can be told before."""
+        return {}
+
     @abstractmethod
     def make(self, context: JobContext) -> int:
         """Write one, continuing a partial one; how many pixels were read."""

@@ -12,7 +12,8 @@ from stainxform.normalizers.calibration import Calibration
 from stainxform.normalizers.calibration.groups import of_paths
 from stainxform.pipeline.model import ModelFile, resolve_device
 from stainxform.pipeline.output import OutputKind
-from stainxform.slides.readers.registry import check_reader
+from stainxform.slides.base import Slide, check_missing, check_mpp
+from stainxform.slides.readers.registry import check_reader, open_slide
 
 __all__ = ["STATISTICS", "Recipe"]
 
@@ -42,6 +43,10 @@ class Recipe:
     group : str, optional
         The group of a calibration that every slide is from; None: the one named after the slide's file, if there is one.
         A group that is not known: the center.
+    mpp_of_slide : float, optional
+        Micrometers per pixel of all slides, where the files do not say, or are wrong.
+    missing : str, optional
+        Tiles that a file does not hold: "fail", or "white": they are glass.
 
     Raises
     ------
@@ -57,11 +62,16 @@ class Recipe:
     threads: int = 2
     names: bool = False
     group: str | None = None
+    mpp_of_slide: float | None = None
+    missing: str = "fail"
 
     def __post_init__(self) -> None:
         if self.statistics not in STATISTICS:
             raise ParameterError(f"statistics must be one of: {', '.join(STATISTICS)}; got {self.statistics!r}")
         check_reader(self.reader)
+        check_missing(self.missing)
+        if self.mpp_of_slide is not None:
+            check_mpp(self.mpp_of_slide)
         if self.threads < 1:
             raise ParameterError(f"threads must be at least 1, got {self.threads}")
         if self.group is not None and not self.is_calibrated:
@@ -92,6 +102,10 @@ class Recipe:
         if isinstance(normalizer, Calibration) and (group := self.group_of(source)) is not None:
             return normalizer.for_group(group)
         return normalizer
+
+    def opened(self, source: Path) -> Slide:
+        """A slide, opened as the recipe says."""
+        return open_slide(source, self.reader, mpp=self.mpp_of_slide, missing=self.missing)
 
     def device_here(self) -> str:
         """What ``device`` stands for on this machine; ParameterError if it has no such device."""

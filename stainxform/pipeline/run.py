@@ -8,9 +8,9 @@ from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
 
-from stainxform.errors import ParameterError, StainXformWarning
+from stainxform.errors import OutputBusyError, ParameterError, StainXformWarning
+from stainxform.io.lock import is_locked
 from stainxform.io.outputs import Job, plan
-from stainxform.pipeline import record
 from stainxform.pipeline.model import ModelFile
 from stainxform.pipeline.output import OutputKind
 from stainxform.pipeline.process import Outcome, process
@@ -44,6 +44,8 @@ def normalize_slides(
     scheduler: str = "",
     resources: dict[str, float] | None = None,
     progress: JobProgress | None = None,
+    mpp_of_slide: float | None = None,
+    missing: str = "fail",
 ) -> list[Outcome]:
     """Write a normalized pyramid of every slide, and a JSON record beside each.
 
@@ -85,6 +87,12 @@ def normalize_slides(
         What each slide takes of a Dask worker, such as ``{"GPU": 1}``.
     progress : callable, optional
         Called with the slide's job and its pixels done and in all; not on a cluster.
+    mpp_of_slide : float, optional
+        Micrometers per pixel of all slides, where the files do not say, or are wrong; the outputs and their records
+        carry it, and say that it is from the user.
+    missing : str, optional
+        Tiles of level 0 that a file does not hold: "fail": the slide fails. "white": they are glass, counted in the
+        record. A damaged tile always fails.
 
     Returns
     -------
@@ -98,10 +106,12 @@ def normalize_slides(
         Nothing found, two slides with one output, an output outside of the folder, or an argument that makes no sense.
     ModelFileError
         No model. Nothing has been written then.
+    OutputBusyError
+        Another process is writing one of the outputs. At the beginning: nothing has been written, or removed.
     """
     chosen = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     kind = Pyramid(options or PyramidOptions(), background)
-    recipe = Recipe(kind, ModelFile.at(model), statistics, reader, device, threads, names, group)
+    recipe = Recipe(kind, ModelFile.at(model), statistics, reader, device, threads, names, group, mpp_of_slide, missing)
     jobs = plan_slides(chosen, Path(output), kind, shard)
     outcomes = run(
         jobs, recipe, resume=resume, force=force, scheduler=scheduler, resources=resources, progress=progress
@@ -143,9 +153,12 @@ def run(
         raise ParameterError("resources are those of Dask workers: give a scheduler, too")
     if not scheduler:
         recipe.device_here()
+    for job in jobs:
+        if is_locked(job.target):
+            raise OutputBusyError(f"another process is writing {job.target}; wait for it, or choose another output")
     todo = []
     for job in jobs:
-        existing = None if resume else _existing(job, recipe.output, force)
+        existing = None if resume or force else _existing(job, recipe.output)
         if existing:
             yield existing
         else:
@@ -153,26 +166,22 @@ def run(
     if scheduler:
         from stainxform.pipeline.cluster import run_on_cluster
 
-        yield from run_on_cluster(todo, recipe, scheduler, strict=resume, resources=resources)
+        yield from run_on_cluster(todo, recipe, scheduler, strict=resume, replace=force, resources=resources)
         return
     for job in todo:
         told = partial(progress, job) if progress else None
-        yield process(job, recipe, strict=resume, progress=told)
+        yield process(job, recipe, strict=resume, replace=force, progress=told)
 
 
-def _existing(job: Job, kind: OutputKind, force: bool) -> Outcome | None:
-    """The failure that an existing output is; with ``force`` it is removed."""
+def _existing(job: Job, kind: OutputKind) -> Outcome | None:
+    """The failure that an existing output is."""
     if not kind.files(job.target):
         return None
-    if not force:
-        return Outcome(
-            job,
-            "failed",
-            message=f"{job.target} exists; pass resume=True to keep what is complete, force=True to replace it",
-        )
-    kind.remove(job.target)
-    record.path_of(job.target).unlink(missing_ok=True)
-    return None
+    return Outcome(
+        job,
+        "failed",
+        message=f"{job.target} exists; pass resume=True to keep what is complete, force=True to replace it",
+    )
 
 
 def _renamed(relative: Path, suffix: str) -> Path:

@@ -26,6 +26,7 @@ from stainxform.pipeline.output import JobContext, OutputKind
 from stainxform.slides import Slide
 from stainxform.slides.base import TILE_THREADS
 from stainxform.slides.mapped import read_mapped
+from stainxform.slides.mpp import MPP_TOLERANCE, resolution_of
 from stainxform.slides.sampling import TileLocations, check_sampling, find_tissue_tiles, resized
 
 __all__ = ["FORMATS", "TissueTiles", "mapped_tiles"]
@@ -54,6 +55,8 @@ class TissueTiles(OutputKind):
         "png", "jpg" (quality 95, 4:4:4) or "zarr", which needs the extra ``zarr``.
     limit : int, optional
         No more than this of each slide, drawn at random with a fixed seed.
+    mpp_tolerance : float, optional
+        How much coarser than ``mpp`` a slide's finest pixels may be, as a fraction; they are taken as they are then.
 
     Raises
     ------
@@ -67,11 +70,12 @@ class TissueTiles(OutputKind):
     min_tissue: float = 0.5
     format: str = "png"
     limit: int | None = None
+    mpp_tolerance: float = MPP_TOLERANCE
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise ParameterError(f"format must be one of: {', '.join(FORMATS)}; got {self.format!r}")
-        check_sampling(self.size, self.limit, self.mpp, self.level, self.min_tissue)
+        check_sampling(self.size, self.limit, self.mpp, self.level, self.min_tissue, self.mpp_tolerance)
         if self.format == "zarr":
             require("zarr", "zarr")
 
@@ -84,10 +88,22 @@ class TissueTiles(OutputKind):
         """All of them."""
         return {"product": "tiles", **asdict(self)}
 
+    def about(self, slide: Slide) -> dict[str, Any]:
+        """The level that they are read from, their real micrometers per pixel, and how much coarser than asked."""
+        found = resolution_of(slide, self.size, self.mpp, self.mpp_tolerance, self.level)
+        mpp = None if found.mpp is None else round(found.mpp, 6)
+        return {"level": found.level, "mpp": mpp, "coarser": round(found.coarser, 6)}
+
     def make(self, context: JobContext) -> int:
         """Write the tiles, then the table, which makes them complete."""
         locations = find_tissue_tiles(
-            context.slide, self.size, mpp=self.mpp, level=self.level, min_tissue=self.min_tissue, limit=self.limit
+            context.slide,
+            self.size,
+            mpp=self.mpp,
+            mpp_tolerance=self.mpp_tolerance,
+            level=self.level,
+            min_tissue=self.min_tissue,
+            limit=self.limit,
         )
         image_map = context.map_for(locations.side)
         if self.format == "zarr":

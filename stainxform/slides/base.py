@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import operator
+import os
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -19,13 +22,32 @@ from stainxform.errors import ParameterError, SlideError
 from stainxform.maps.tiling import Box
 from stainxform.slides.grid import TileGrid
 
-__all__ = ["THREADS", "TILE_THREADS", "Level", "Slide", "TileBatch", "batch_of"]
+__all__ = [
+    "MISSING",
+    "THREADS",
+    "TILE_THREADS",
+    "Level",
+    "Slide",
+    "TileBatch",
+    "batch_of",
+    "check_missing",
+    "check_mpp",
+]
 
 THREADS = 2
 """Threads of one iterator of tiles, unless it is told."""
 
 TILE_THREADS = "stainxform-tiles"
 """How the names of these threads begin."""
+
+MISSING = ("fail", "white")
+"""What is done with tiles of level 0 that the file does not hold."""
+
+SMALLEST_MPP, LARGEST_MPP = 0.01, 200.0
+"""No microscope's pixels lie outside; a screen's 72 or 96 dots per inch do."""
+
+_AT_A_TIME = 1 << 22
+"""So many pixels of a finer level are read at a time to make up for a missing tile."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +84,8 @@ class TileBatch:
 class Slide(ABC):
     """An open whole slide. Close it, or use it in a ``with`` statement. Any thread may read.
 
+    It can be pickled, and be read in a forked process: the other process opens the file for itself.
+
     A reader derives from it: ``__init__(path)`` opens the file and passes on what it says about itself, ``read_pixels``
     decodes a region, ``close_file`` closes it. A file of another kind is an UnsupportedSlideError, a damaged one a
     SlideError. :func:`register_reader` makes it known, :class:`stainxform.testing.SlideReaderTests` tests it.
@@ -77,6 +101,10 @@ class Slide(ABC):
     mpp : (float, float) or None
         Micrometers of a pixel of level 0 along (x, y), None if the file does not say, or says what no microscope has
         (below 0.01 or above 200: a screen's 72 or 96 dots per inch).
+    mpp_from : str
+        Who says so: "file", or "user" where ``open_slide`` was given it.
+    missing : str
+        What is done with tiles of level 0 that the file does not hold: "fail" or "white".
     magnification : float or None
         Magnification of the objective, None if the file does not say.
     icc : bytes or None
@@ -97,12 +125,23 @@ class Slide(ABC):
     ):
         self.path = path
         self.levels = tuple(levels)
-        self.mpp = mpp if mpp and all(0.01 <= side <= 200 for side in mpp) else None
+        self.mpp = mpp if mpp and all(SMALLEST_MPP <= side <= LARGEST_MPP for side in mpp) else None
+        self.mpp_from = "file"
+        self.missing = "fail"
         self.magnification = magnification
         self.icc = icc
         self._closed = False
         self._users = 0
         self._free = threading.Condition()
+        self._inherited: Any = None
+        _open_slides.add(self)
+
+    def tell(self, mpp: float | tuple[float, float] | None = None, missing: str = "fail") -> None:
+        """Say what the file does not, right after it was opened; see :func:`stainxform.open_slide`."""
+        check_missing(missing)
+        if mpp is not None:
+            self.mpp, self.mpp_from = check_mpp(mpp), "user"
+        self.missing = missing
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Pixels of a region, uint8 ``(height, width, 3)``; ``x`` and ``y`` count pixels of that level.
@@ -215,6 +254,42 @@ class Slide(ABC):
                     padded[: tile.shape[0], : tile.shape[1]] = tile
                 yield batch_of(grid, group, pixels if device is None else _tensor(pixels, device))
 
+    def missing_tiles(self, level: int = 0) -> np.ndarray | None:
+        """Stored tiles that the file does not hold, bool ``(rows, columns)``; None if the reader cannot tell."""
+        self.check_level(level)
+        return None
+
+    def missing_pixels(self, level: int, box: Box) -> np.ndarray:
+        """Pixels for a region of tiles that the file does not hold, by one rule for all readers.
+
+        Those of a lower level are means of the next finer one; level 0 is white, if ``missing`` says so.
+
+        Raises
+        ------
+        SlideError
+            Level 0, and ``missing`` is "fail".
+        """
+        x, y, width, height = box
+        if level == 0 and self.missing == "white":
+            return np.full((height, width, 3), 255, np.uint8)
+        if level == 0:
+            raise SlideError(
+                f"{self.path}: level 0, the tile at x={x}, y={y} is missing; pass missing='white' to take it as glass"
+            )
+        finer = self.levels[level - 1].shape
+        down, across = (whole / part for whole, part in zip(finer, self.levels[level].shape))
+        pixels = np.empty((height, width, 3), np.uint8)
+        step = max(1, int(_AT_A_TIME / (width * across * down)))
+        for row in range(0, height, step):
+            part = pixels[row : row + step]
+            edges = x * across, (y + row) * down, (x + width) * across, (y + row + len(part)) * down
+            left, top = int(edges[0]), int(edges[1])
+            right, bottom = min(finer[1], math.ceil(edges[2])), min(finer[0], math.ceil(edges[3]))
+            found = self.read_pixels(level - 1, (left, top, right - left, bottom - top))
+            inside = edges[0] - left, edges[1] - top, min(right, edges[2]) - left, min(bottom, edges[3]) - top
+            part[:] = _reduced(found, inside, part.shape)
+        return pixels
+
     def encoded_bytes(self, level: int = 0) -> np.ndarray | None:
         """Bytes that each stored tile of a level takes, int64 ``(rows, columns)``; None if the reader cannot tell."""
         self.check_level(level)
@@ -247,6 +322,8 @@ class Slide(ABC):
         with self._free:
             if self._closed:
                 raise SlideError(f"{self.path} was closed; open it again to read from it")
+            if self._inherited is self:
+                self._open_again()
             self._users += 1
         try:
             yield
@@ -260,6 +337,23 @@ class Slide(ABC):
         if not 0 <= operator.index(level) < len(self.levels):
             raise ParameterError(f"level must be between 0 and {len(self.levels) - 1}, got {level}")
         return self.levels[level]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._closed:
+            raise SlideError(f"{self.path} was closed; open it again before it is sent to another process")
+        given = self.mpp if self.mpp_from == "user" else None
+        return _opened_again, (type(self), Path(os.path.abspath(self.path)), given, self.missing)
+
+    def _open_again(self) -> None:
+        """In a forked child: with a file of its own, since both would move one position in that of the parent."""
+        again = _opened_again(*self.__reduce__()[1])
+        _open_slides.discard(again)
+        inherited = dict(self.__dict__)
+        self.__dict__.update({name: value for name, value in again.__dict__.items() if name not in ("path", "_free")})
+        self._inherited = inherited  # never closed here: a lock in it may be held by a thread that is not there
+
+    def _forked(self) -> None:
+        self._free, self._users, self._inherited = threading.Condition(), 0, self
 
     def __enter__(self) -> Slide:
         return self
@@ -281,10 +375,56 @@ class Slide(ABC):
         return x, y, width, height
 
 
+def check_missing(missing: str) -> None:
+    """Raise ParameterError for what is none of MISSING."""
+    if missing not in MISSING:
+        raise ParameterError(f"missing must be one of: {', '.join(MISSING)}; got {missing!r}")
+
+
+def check_mpp(mpp: float | tuple[float, float]) -> tuple[float, float]:
+    """Micrometers per pixel as (x, y); ParameterError for what no microscope has."""
+    sides = tuple(mpp) if isinstance(mpp, Sequence) else (mpp, mpp)
+    try:
+        x, y = (float(side) for side in sides)
+    except (TypeError, ValueError):
+        x = y = math.nan
+    if not (SMALLEST_MPP <= x <= LARGEST_MPP and SMALLEST_MPP <= y <= LARGEST_MPP):
+        raise ParameterError(
+            f"the micrometers per pixel of a slide are one number, or x and y, from {SMALLEST_MPP:g} to "
+            f"{LARGEST_MPP:g}, got {mpp!r}"
+        )
+    return x, y
+
+
 def batch_of(grid: TileGrid, group: list[tuple[int, int]], pixels: Any) -> TileBatch:
     """A batch of the tiles of a grid with these indices."""
     boxes = np.array([grid.box(*index) for index in group], np.int64)
     return TileBatch(grid.level, pixels, boxes, np.array(group, np.int64))
+
+
+def _reduced(pixels: np.ndarray, box: tuple[float, float, float, float], shape: tuple[int, ...]) -> np.ndarray:
+    """Means over areas: what lies within a box of fractional edges as so many rows and columns."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(pixels).resize((shape[1], shape[0]), Image.Resampling.BOX, box))
+
+
+def _opened_again(kind: type[Slide], path: Path, mpp: tuple[float, float] | None, missing: str) -> Slide:
+    slide = kind(path)  # type: ignore[call-arg]
+    slide.tell(mpp, missing)
+    return slide
+
+
+_open_slides: weakref.WeakSet[Slide] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for slide in list(_open_slides):
+        slide._forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _tensor(pixels: np.ndarray, device: Any) -> Any:

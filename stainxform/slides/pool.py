@@ -26,12 +26,14 @@ class WholeSlide:
     ----------
     path : str
         The file.
-    reader : str, optional
+    reader, mpp, missing : optional
         As in :func:`stainxform.open_slide`.
     """
 
     path: str
     reader: str = "auto"
+    mpp: float | tuple[float, float] | None = None
+    missing: str = "fail"
 
     @contextmanager
     def opened(self) -> Iterator[Slide]:
@@ -54,7 +56,7 @@ class _OpenSlides:
         """An open slide that is not closed before the block ends."""
         with self._lock:
             if which not in self._slides:
-                self._slides[which] = open_slide(which.path, which.reader)
+                self._slides[which] = open_slide(which.path, which.reader, mpp=which.mpp, missing=which.missing)
             self._slides.move_to_end(which)
             self._users[which] = self._users.get(which, 0) + 1
             slide = self._slides[which]

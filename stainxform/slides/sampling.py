@@ -13,18 +13,24 @@ import numpy as np
 
 from stainxform.errors import NotEnoughTissueError, ParameterError, StainXformWarning
 from stainxform.io.sources import files_of
-from stainxform.slides.base import Slide
+from stainxform.slides.base import Slide, check_missing, check_mpp
 from stainxform.slides.files import SUFFIXES, first_of_series
+from stainxform.slides.mpp import MPP_TOLERANCE, Resolution, resolution_of
 from stainxform.slides.pool import WholeSlide
 from stainxform.slides.tissue import tissue_of
 
-__all__ = ["TOLERANCE", "SlideTiles", "TileLocations", "check_sampling", "find_tissue_tiles", "resized"]
+__all__ = [
+    "SlideTiles",
+    "TileLocations",
+    "check_sampling",
+    "find_tissue_tiles",
+    "remarks",
+    "resized",
+    "taken_as_glass",
+]
 
 TILES, SIDE = 64, 512
 """Tiles that are drawn from a slide, and their side in pixels, unless told."""
-
-TOLERANCE = 0.02
-"""Micrometers per pixel that differ by less than this fraction from a level's, or a whole multiple of it, are taken as that."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +40,23 @@ class TileLocations:
     ``tissue`` is float64 ``(N,)``, the fraction of each; ``where`` the same tiles as a mask of the level's grid.
     """
 
-    level: int
-    side: int
+    resolution: Resolution
     corners: np.ndarray
     tissue: np.ndarray
     where: np.ndarray
 
     def __len__(self) -> int:
         return len(self.corners)
+
+    @property
+    def level(self) -> int:
+        """The level that they are read from."""
+        return self.resolution.level
+
+    @property
+    def side(self) -> int:
+        """Pixels of that level that a tile spans along a side."""
+        return self.resolution.side
 
     def on_level_0(self, slide: Slide) -> np.ndarray:
         """x, y, width, height in pixels of level 0, int64 ``(N, 4)``."""
@@ -51,7 +66,9 @@ class TileLocations:
         return np.rint(np.hstack([start, np.broadcast_to(self.side * scale, start.shape)])).astype(np.int64)
 
 
-def check_sampling(size: int, limit: int | None, mpp: float | None, level: int | None, min_tissue: float) -> None:
+def check_sampling(
+    size: int, limit: int | None, mpp: float | None, level: int | None, min_tissue: float, mpp_tolerance: float
+) -> None:
     """Raise ParameterError for values of :func:`find_tissue_tiles` that make no sense on any slide."""
     if size < 1 or (limit is not None and limit < 1):
         raise ParameterError(f"the size and the number of tiles must be at least 1, got {size} and {limit}")
@@ -61,6 +78,8 @@ def check_sampling(size: int, limit: int | None, mpp: float | None, level: int |
         raise ParameterError(f"mpp must be above 0, got {mpp}")
     if not 0 <= min_tissue <= 1:
         raise ParameterError(f"min_tissue must be between 0 and 1, got {min_tissue}")
+    if not 0 <= mpp_tolerance <= 1:
+        raise ParameterError(f"mpp_tolerance is a fraction, 0 to 1, such as {MPP_TOLERANCE:g}; got {mpp_tolerance}")
 
 
 def find_tissue_tiles(
@@ -68,6 +87,7 @@ def find_tissue_tiles(
     size: int,
     *,
     mpp: float | None = None,
+    mpp_tolerance: float = MPP_TOLERANCE,
     level: int | None = None,
     min_tissue: float = 0.5,
     limit: int | None = None,
@@ -83,6 +103,8 @@ def find_tissue_tiles(
         Side of a tile in pixels.
     mpp : float, optional
         Micrometers per pixel of the tiles; they are read from the next finer level.
+    mpp_tolerance : float, optional
+        How much coarser than ``mpp`` a slide's finest pixels may be, as a fraction; they are taken as they are then.
     level : int, optional
         Take the pixels of this level instead; default, without ``mpp``: level 0.
     min_tissue : float, optional
@@ -99,7 +121,8 @@ def find_tissue_tiles(
     ParameterError
         The slide has no such level, or does not say its micrometers per pixel.
     """
-    level, side = _level_and_side(slide, size, mpp, level)
+    found_at = resolution_of(slide, size, mpp, mpp_tolerance, level)
+    level, side = found_at.level, found_at.side
     grid = slide.grid(level, side)
     tissue = tissue_of(slide).on(grid)
     where = tissue.where(min_tissue)
@@ -115,24 +138,7 @@ def find_tissue_tiles(
         drawn = np.random.default_rng(seed).choice(len(found), limit, replace=False)
         where[tuple(np.delete(found, drawn, axis=0).T)] = False
         found = np.argwhere(where)
-    return TileLocations(level, side, found * side, tissue.fraction[tuple(found.T)], where)
-
-
-def _level_and_side(slide: Slide, size: int, mpp: float | None, level: int | None) -> tuple[int, int]:
-    """The level to read, and how many of its pixels a tile spans along a side."""
-    if mpp is None:
-        slide.grid(level or 0)
-        return level or 0, size
-    if slide.mpp is None:
-        raise ParameterError("the slide does not say its micrometers per pixel; give level instead of mpp")
-    available = [sum(slide.mpp) / 2 * found.downsample for found in slide.levels]
-    fine = [rank for rank, found in enumerate(available) if found <= mpp * (1 + TOLERANCE)]
-    if not fine:
-        raise ParameterError(f"the slide has {available[0]:.3g} micrometers per pixel, no {mpp:.3g}")
-    factor = mpp / available[fine[-1]]
-    if abs(round(factor) - factor) < TOLERANCE * factor:
-        factor = round(factor)
-    return fine[-1], round(size * factor)
+    return TileLocations(found_at, found * side, tissue.fraction[tuple(found.T)], where)
 
 
 def resized(tile: np.ndarray, size: int) -> np.ndarray:
@@ -160,6 +166,8 @@ class SlideTiles(Sequence[np.ndarray]):
         Side of a tile in pixels.
     mpp : float, optional
         Micrometers per pixel of the tiles, read from the next finer level and reduced by means over areas.
+    mpp_tolerance : float, optional
+        How much coarser than ``mpp`` a slide's finest pixels may be, as a fraction; they are taken as they are then.
     level : int, optional
         Take the pixels of this level instead; default, without ``mpp``: level 0.
     min_tissue : float, optional
@@ -168,17 +176,23 @@ class SlideTiles(Sequence[np.ndarray]):
         Same seed, same tiles.
     reader : str, optional
         As in :func:`stainxform.open_slide`.
+    mpp_of_slide : float or (float, float), optional
+        Micrometers per pixel of all slides, where the files do not say, or are wrong.
+    missing : str, optional
+        Tiles that a file does not hold: "fail", or "white": they are glass.
 
     Raises
     ------
     ParameterError
-        A value that makes no sense, or a slide without micrometers per pixel where ``mpp`` is asked for.
+        A value that makes no sense, or a slide that is too coarse, or without micrometers per pixel, where ``mpp`` is
+        asked for.
     InvalidImageError
         No slide was found.
     SlideError
         One cannot be read.
     NotEnoughTissueError
-        No slide holds tissue. If only some hold none, a StainXformWarning names them.
+        No slide holds tissue. If only some hold none, a StainXformWarning names them; another one says how many are
+        coarser than asked, or lack tiles that are taken as glass.
     """
 
     def __init__(
@@ -192,15 +206,26 @@ class SlideTiles(Sequence[np.ndarray]):
         min_tissue: float = 0.5,
         seed: int = 0,
         reader: str = "auto",
+        mpp_tolerance: float = MPP_TOLERANCE,
+        mpp_of_slide: float | tuple[float, float] | None = None,
+        missing: str = "fail",
     ):
-        check_sampling(size, per_slide, mpp, level, min_tissue)
+        check_sampling(size, per_slide, mpp, level, min_tissue, mpp_tolerance)
+        check_missing(missing)
+        told = None if mpp_of_slide is None else check_mpp(mpp_of_slide)
         self.size = size
         self.slides: list[Slide | WholeSlide] = []
         self._locations: list[tuple[int, int, int, int, int]] = []
         empty: list[NotEnoughTissueError] = []
-        for found in _slides_of(slides, reader):
+        coarser: list[float] = []
+        lacking: list[int] = []
+        options = {"mpp": mpp, "mpp_tolerance": mpp_tolerance, "level": level, "limit": per_slide, "seed": seed}
+        for found in _slides_of(slides, reader, told, missing):
             try:
-                tiles = _enough(found, size, mpp, level, min_tissue, per_slide, seed)
+                with found.opened() as slide:
+                    tiles = _enough(slide, size, min_tissue, options)
+                    lacking.append(taken_as_glass(slide))
+                    coarser.append(tiles.resolution.coarser)
             except NotEnoughTissueError as error:
                 empty.append(NotEnoughTissueError(f"{found.path}: {error}"))
                 continue
@@ -211,6 +236,8 @@ class SlideTiles(Sequence[np.ndarray]):
             raise empty[0]
         for problem in empty:
             warnings.warn(f"not used, {problem}", StainXformWarning, stacklevel=2)
+        for remark in remarks(coarser, mpp, lacking):
+            warnings.warn(remark, StainXformWarning, stacklevel=2)
 
     def __len__(self) -> int:
         """Number of tiles."""
@@ -235,34 +262,44 @@ class SlideTiles(Sequence[np.ndarray]):
         return [number for number, *_ in self._locations]
 
 
-def _enough(
-    found: Slide | WholeSlide,
-    size: int,
-    mpp: float | None,
-    level: int | None,
-    min_tissue: float,
-    limit: int,
-    seed: int,
-) -> TileLocations:
-    with found.opened() as slide:
-        options: dict[str, Any] = {"mpp": mpp, "level": level, "limit": limit, "seed": seed}
-        try:
-            return find_tissue_tiles(slide, size, min_tissue=min_tissue, **options)
-        except NotEnoughTissueError:
-            return find_tissue_tiles(slide, size, min_tissue=min_tissue / 5, **options)
+def taken_as_glass(slide: Slide) -> int:
+    """How many tiles of level 0 the file does not hold and the user takes as glass; 0 where the reader cannot tell."""
+    missing = slide.missing_tiles(0) if slide.missing == "white" else None
+    return 0 if missing is None else int(missing.sum())
 
 
-def _slides_of(slides: Any, reader: str) -> Iterable[Slide | WholeSlide]:
+def remarks(coarser: Sequence[float], mpp: float | None, lacking: Sequence[int]) -> list[str]:
+    """What the user should know of slides, one sentence for each: by how much they are coarser, the tiles they lack."""
+    said = []
+    if any(coarser):
+        count = sum(map(bool, coarser))
+        said.append(f"{count} of {len(coarser)} slides are up to {max(coarser):.1%} coarser than the {mpp:g} asked for")
+    if any(lacking):
+        count = sum(map(bool, lacking))
+        said.append(f"{sum(lacking)} tiles that {count} of {len(lacking)} slides do not hold are taken as glass")
+    return said
+
+
+def _enough(slide: Slide, size: int, min_tissue: float, options: dict[str, Any]) -> TileLocations:
+    try:
+        return find_tissue_tiles(slide, size, min_tissue=min_tissue, **options)
+    except NotEnoughTissueError:
+        return find_tissue_tiles(slide, size, min_tissue=min_tissue / 5, **options)
+
+
+def _slides_of(slides: Any, reader: str, mpp: tuple[float, float] | None, missing: str) -> Iterable[Slide | WholeSlide]:
     listed = [slides] if isinstance(slides, str | Path | Slide) else list(slides)
     files: list[Path] = []
     for entry in listed:
         if isinstance(entry, Slide):
+            if mpp or missing != "fail":
+                raise ParameterError(f"{entry.path} is open already: give mpp and missing to open_slide")
             yield entry
         elif isinstance(entry, str | Path):
             files += files_of(entry, SUFFIXES)
         else:
             raise ParameterError(f"expected files, folders or open slides, got {type(entry).__name__}")
     for file in first_of_series(dict.fromkeys(files)):
-        yield WholeSlide(os.path.abspath(file), reader)
+        yield WholeSlide(os.path.abspath(file), reader, mpp, missing)
     if not listed:
         raise ParameterError("no slides were given; pass a folder, a glob pattern, files or open slides")

@@ -207,6 +207,26 @@ class SlideReaderTests:
                 counts, grid = slide.encoded_bytes(level), slide.grid(level)
                 assert counts is None or counts.shape == (grid.rows, grid.columns)
 
+    def test_missing_tiles_are_known_or_unknown(self, tmp_path: Path) -> None:
+        """One value for each tile of the file's own grid; this file holds all."""
+        _, slide = self._slide(tmp_path)
+        with slide:
+            for level in range(self.levels):
+                missing, grid = slide.missing_tiles(level), slide.grid(level)
+                assert missing is None or missing.shape == (grid.rows, grid.columns)
+                assert missing is None or not missing.any()
+
+    def test_another_process_can_open_it_again(self, tmp_path: Path) -> None:
+        """By what pickle sends there, with what the user said of it."""
+        _, slide = self._slide(tmp_path)
+        slide.tell(mpp=(0.3, 0.4), missing="white")
+        with slide:
+            again, arguments = slide.__reduce__()
+            with again(*arguments) as other:
+                assert (other.reader, other.levels) == (slide.reader, slide.levels)
+                assert (other.mpp, other.mpp_from, other.missing) == ((0.3, 0.4), "user", "white")
+                _check(other.read(0, 3, 5, 40, 30), slide.read(0, 3, 5, 40, 30))
+
     def test_what_is_no_slide_is_left_to_other_readers(self, tmp_path: Path) -> None:
         """By an UnsupportedSlideError, after which "auto" tries the next reader."""
         path = tmp_path / "notes.txt"

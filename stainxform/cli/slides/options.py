@@ -13,6 +13,9 @@ __all__ = [
     "Force",
     "Group",
     "Inputs",
+    "Missing",
+    "MissingOption",
+    "MppOfSlide",
     "Names",
     "Output",
     "Reader",
@@ -33,6 +36,20 @@ class Statistics(StrEnum):
     tile = "tile"
 
 
+class Missing(StrEnum):
+    """What is done with tiles that a file does not hold."""
+
+    fail = "fail"
+    white = "white"
+
+
+MppOfSlide = Annotated[
+    float | None,
+    typer.Option(help="Micrometers per pixel of the slides.", show_default="what each file says"),
+]
+MissingOption = Annotated[
+    Missing, typer.Option("--missing", help="Tiles that a file lacks. white: glass that the scanner left out; counted.")
+]
 Inputs = Annotated[
     list[str],
     typer.Argument(help="Slides, folders to search for them (their structure is kept), glob patterns.", metavar="IN"),

@@ -36,6 +36,8 @@ def recipe_of(
     names: bool,
     scheduler: str,
     group: str | None,
+    mpp_of_slide: float | None,
+    missing: str,
 ) -> Recipe:
     """The recipe that the options stand for."""
     from stainxform._native.native import available_cpus
@@ -43,7 +45,7 @@ def recipe_of(
 
     threads = workers or (CLUSTER_THREADS if scheduler else available_cpus())
     found = None if model is None else ModelFile.at(model)
-    return Recipe(kind, found, str(statistics), reader, device, threads, names, group)
+    return Recipe(kind, found, str(statistics), reader, device, threads, names, group, mpp_of_slide, missing)
 
 
 def run_and_show(
@@ -64,6 +66,7 @@ def run_and_show(
     jobs = plan_slides(inputs, output, recipe.output, shard)
     output.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
+    records: list[dict[str, Any]] = []
     start = time.perf_counter()
     with text.progress("{task.fields[slides]}", "{task.fields[speed]}") as bar, text.plain_warnings():
         shown = _Shown(bar, jobs)
@@ -71,6 +74,8 @@ def run_and_show(
         with closing(run(jobs, recipe, progress=shown.progress, **options)) as outcomes:
             for outcome in outcomes:
                 counts[outcome.status] += 1
+                if outcome.record:
+                    records.append(outcome.record)
                 shown.done(outcome.job, outcome.pixels)
                 if outcome.status == "failed":
                     text.complain("error", outcome.message, bar.console)
@@ -79,8 +84,22 @@ def run_and_show(
         f"{counts['written']} written, {counts['complete']} complete before, {counts['failed']} failed: "
         f"{shown.pixels / 1e6:.1f} MP in {seconds:.1f} s, written to {output}"
     )
+    for remark in _remarks(records):
+        text.complain("warning", remark)
     if counts["failed"]:
         raise typer.Exit(1)
+
+
+def _remarks(records: Sequence[dict[str, Any]]) -> list[str]:
+    """What the user should know of the slides that were written, or complete before."""
+    from stainxform.slides.sampling import remarks
+
+    if not records:
+        return []
+    settings = records[0]["settings"]
+    coarser = [record["made_from"].get("coarser", 0.0) for record in records]
+    lacking = [record["source"]["missing_tiles"] or 0 for record in records] if settings["missing"] == "white" else []
+    return remarks(coarser, settings.get("mpp"), lacking)
 
 
 def _amounts(given: Sequence[str] | None) -> dict[str, float] | None:

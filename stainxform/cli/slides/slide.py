@@ -70,6 +70,8 @@ def slide(
     reader: options.Reader = "auto",
     device: options.Device = "auto",
     workers: options.Workers = None,
+    mpp_of_slide: options.MppOfSlide = None,
+    missing: options.MissingOption = options.Missing.fail,
     names: options.Names = False,
     group: options.Group = None,
     resume: options.Resume = False,
@@ -91,5 +93,7 @@ def slide(
         if tiles
         else Pyramid(PyramidOptions(str(layout), None, quality, str(subsampling), lossless), str(background))
     )
-    recipe = recipe_of(kind, model, statistics, reader, device, workers, names, scheduler, group)
+    recipe = recipe_of(
+        kind, model, statistics, reader, device, workers, names, scheduler, group, mpp_of_slide, str(missing)
+    )
     run_and_show(inputs, output, recipe, shard, resume, force, scheduler, resource)

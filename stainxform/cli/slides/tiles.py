@@ -10,6 +10,7 @@ import typer
 
 from stainxform.cli.slides import options
 from stainxform.cli.slides.run import recipe_of, run_and_show
+from stainxform.cli.tiles_of_center import given
 
 __all__ = ["TileFormat", "tiles"]
 
@@ -33,6 +34,12 @@ def tiles(
         float | None,
         typer.Option(help="Micrometers per pixel; reduced from the next finer level.", show_default="level 0"),
     ] = None,
+    mpp_tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="How much coarser than --mpp a slide may be, as a fraction.", show_default="0.1"
+        ),
+    ] = None,
     level: Annotated[int | None, typer.Option(min=0, help="Level of the slide instead.", show_default="0")] = None,
     min_tissue: Annotated[float, typer.Option(min=0, max=1, help="Smallest fraction of tissue in a tile.")] = 0.5,
     format: Annotated[TileFormat, typer.Option(help="zarr: one array for each slide.")] = TileFormat.png,
@@ -43,6 +50,8 @@ def tiles(
     reader: options.Reader = "auto",
     device: options.Device = "auto",
     workers: options.Workers = None,
+    mpp_of_slide: options.MppOfSlide = None,
+    missing: options.MissingOption = options.Missing.fail,
     names: options.Names = False,
     group: options.Group = None,
     resume: options.Resume = False,
@@ -58,6 +67,8 @@ def tiles(
     """
     from stainxform.pipeline import TissueTiles
 
-    kind = TissueTiles(size, mpp, level, min_tissue, str(format), limit)
-    recipe = recipe_of(kind, model, statistics, reader, device, workers, names, scheduler, group)
+    kind = TissueTiles(size, mpp, level, min_tissue, str(format), limit, **given(mpp_tolerance=mpp_tolerance))
+    recipe = recipe_of(
+        kind, model, statistics, reader, device, workers, names, scheduler, group, mpp_of_slide, str(missing)
+    )
     run_and_show(inputs, output, recipe, shard, resume, force, scheduler, resource)

@@ -42,6 +42,7 @@ class CucimSlide(Slide):
             raise
         second = self._second
         super().__init__(path, second.levels, mpp=second.mpp, magnification=second.magnification, icc=second.icc)
+        self._missing = [second.missing_tiles(rank) for rank in range(len(second.levels))]
         self._downsamples = self._image.resolutions["level_downsamples"]
 
     @classmethod
@@ -53,18 +54,41 @@ class CucimSlide(Slide):
         except MissingDependencyError:
             return False
 
+    def tell(self, mpp: float | tuple[float, float] | None = None, missing: str = "fail") -> None:
+        """The same to tifffile's reader, which reads what is missing."""
+        super().tell(mpp, missing)
+        self._second.tell(mpp, missing)
+
+    def missing_tiles(self, level: int = 0) -> np.ndarray:
+        """Stored tiles that the file does not hold, bool ``(rows, columns)``."""
+        return self._second.missing_tiles(level)
+
     def encoded_bytes(self, level: int = 0) -> np.ndarray:
         """Bytes that each stored tile of a level takes, int64 ``(rows, columns)``."""
         return self._second.encoded_bytes(level)
 
     def read_pixels(self, level: int, box: Box) -> np.ndarray:
         """Pixels of a region."""
+        if self._lacks(level, [box]):
+            return self._second.read(level, *box)
         pixels = np.array(self._decode(level, box, self._corner(level, box)))
         return np.asarray(self._checked(level, [box], pixels[None])[0])
 
     def read_pixels_on(self, level: int, box: Box, device: Any) -> Any:
         """The same, decoded on the device."""
+        if self._lacks(level, [box]):
+            return super().read_pixels_on(level, box, device)
         return self._whole(level, [box], 1, device)[0]
+
+    def _lacks(self, level: int, boxes: list[Box]) -> bool:
+        """Whether a stored tile of these regions is missing."""
+        if not self._missing[level].any():
+            return False
+        across, down = self.levels[level].tile
+        return any(
+            self._missing[level][y // down : -(-(y + height) // down), x // across : -(-(x + width) // across)].any()
+            for x, y, width, height in boxes
+        )
 
     def _corner(self, level: int, box: Box) -> tuple[int, int]:
         """The region's corner in pixels of level 0; cuCIM divides by the downsample and rounds down."""
@@ -82,10 +106,10 @@ class CucimSlide(Slide):
     def read_batches(
         self, grid: TileGrid, groups: Sequence[list[tuple[int, int]]], threads: int, device: Any
     ) -> Generator[TileBatch, None, None]:
-        """Each batch of whole tiles in one call, decoded on the device; batches with cut tiles one by one."""
+        """Each batch of whole tiles in one call, decoded on the device; batches with cut or missing tiles one by one."""
         for group in groups:
             boxes = [grid.box(*index) for index in group]
-            if any(box[2:] != grid.size for box in boxes):
+            if any(box[2:] != grid.size for box in boxes) or self._lacks(grid.level, boxes):
                 yield from super().read_batches(grid, [group], threads, device)
                 continue
             with self.in_use():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from stainxform.maps.tiling import Box
 from stainxform.slides.base import Level, Slide
 from stainxform.slides.readers.planes import UnfitSlideError
 from stainxform.slides.readers.resolution import believed
+from stainxform.slides.readers.series import MAX_PAGES
 from stainxform.slides.readers.tiff_index import MAX_TILE, TiffIndex, is_tiff
 
 __all__ = ["DEFAULT_TILE", "EXACT", "MISSING", "NO_GAPS", "SEARCH", "OpenslideSlide"]
@@ -32,6 +35,9 @@ MISSING = 64
 
 NO_GAPS = ("generic-tiff", "aperio")
 """Vendors whose slides are scanned without gaps: a transparent pixel there is a missing tile."""
+
+
+_log = logging.getLogger("stainxform.slides")
 
 
 class OpenslideSlide(Slide):
@@ -98,19 +104,31 @@ class OpenslideSlide(Slide):
             ) from error
         rgba = np.asarray(region)[y - top :, x - left :]
         alpha = rgba[..., 3:]
-        if not self._gaps and (alpha < MISSING).any():
-            down, across = (int(value) for value in np.argwhere(alpha[..., 0] < MISSING)[0])
-            raise SlideError(f"{self.path}: level {level}, the tile at x={x + across}, y={y + down} is missing")
+        if not self._gaps and (absent := alpha[..., 0] < MISSING).any():
+            return self._filled(np.array(rgba[..., :3]), absent, level, (x, y))
         if not self._gaps or (alpha == 255).all():
             return np.ascontiguousarray(rgba[..., :3])
         mixed = rgba[..., :3] * (alpha / 255) + self._gap_color * (1 - alpha / 255)
         return np.rint(mixed).astype(np.uint8)
+
+    def _filled(self, pixels: np.ndarray, absent: np.ndarray, level: int, corner: tuple[int, int]) -> np.ndarray:
+        """The pixels with those that are absent, bool ``(height, width)``, made up for."""
+        rows, columns = np.flatnonzero(absent.any(1)), np.flatnonzero(absent.any(0))
+        part = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+        height, width = absent[part].shape
+        box = corner[0] + part[1].start, corner[1] + part[0].start, width, height
+        pixels[part] = np.where(absent[part][..., None], self.missing_pixels(level, box), pixels[part])
+        return pixels
 
     def _replace(self, failed: Any) -> None:
         """OpenSlide refuses everything after one error: the next read has a new handle."""
         with self._lock:
             if self._slide is failed:
                 self._slide = self._open(self.path)
+
+    def missing_tiles(self, level: int = 0) -> np.ndarray | None:
+        """Of a TIFF file without gaps: stored tiles that it does not hold, bool ``(rows, columns)``; else None."""
+        return None if self._gaps else _missing_tiles(self.path, self.check_level(level).shape)
 
     def close_file(self) -> None:
         """Close the file."""
@@ -144,6 +162,20 @@ def _said(path: Path, properties: Any) -> tuple[tuple[float, float] | None, floa
     x, y = (_number(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
     mpp = None if x is None or y is None else believed(path, x, y, "what OpenSlide says")
     return mpp, _number(properties.get("openslide.objective-power"))
+
+
+def _missing_tiles(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    """By the offsets and counts of the first tiled image of this shape; None where there is none."""
+    try:
+        with require("tifffile", "slides").TiffFile(path) as file:
+            for page in islice(file.pages, MAX_PAGES):
+                if page.is_tiled and (page.imagelength, page.imagewidth) == shape:
+                    absent = [not (offset and count) for offset, count in zip(page.dataoffsets, page.databytecounts)]
+                    rows, columns = -(-shape[0] // page.tilelength), -(-shape[1] // page.tilewidth)
+                    return np.array(absent, bool).reshape(rows, columns)
+    except Exception as error:  # a parser of hostile files may raise anything
+        _log.debug("the tiles that %s lacks are not known: %s", path, error)
+    return None
 
 
 def _exact_position(position: int, downsample: float) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from stainxform._plugins import Registry
 from stainxform.errors import MissingDependencyError, ParameterError, SlideError, UnsupportedSlideError
-from stainxform.slides.base import Slide
+from stainxform.slides.base import Slide, check_missing, check_mpp
 
 __all__ = ["BUILT_IN", "READERS", "check_reader", "open_slide", "reader_class", "register_reader"]
 
@@ -79,7 +79,13 @@ for _name, _path in BUILT_IN.items():
     READERS.register(_name, _path)
 
 
-def open_slide(path: str | Path, reader: str = "auto") -> Slide:
+def open_slide(
+    path: str | Path,
+    reader: str = "auto",
+    *,
+    mpp: float | tuple[float, float] | None = None,
+    missing: str = "fail",
+) -> Slide:
     """Open a whole slide.
 
     Parameters
@@ -91,11 +97,18 @@ def open_slide(path: str | Path, reader: str = "auto") -> Slide:
         tifffile, which is about as fast on a CPU and finds more damage; OpenSlide for what these cannot read; then
         registered ones, see :func:`stainxform.slides.register_reader`. Which one it was is in ``slide.reader`` and in
         the log ``stainxform.slides``.
+    mpp : float or (float, float), optional
+        Micrometers of a pixel of level 0, or along x and y, where the file does not say or is wrong; from 0.01 to 200.
+        ``slide.mpp_from`` is "user" then, and so say records and files made from it.
+    missing : str, optional
+        What is done with tiles of level 0 that the file does not hold: "fail": reading one is a SlideError. "white":
+        they are glass that the scanner left out. Those of lower levels are made from the next finer one either way; a
+        damaged tile is always a SlideError.
 
     Raises
     ------
     ParameterError
-        There is no such reader.
+        There is no such reader, or a value makes no sense.
     SlideError
         The file is missing, truncated or damaged.
     UnsupportedSlideError
@@ -104,10 +117,14 @@ def open_slide(path: str | Path, reader: str = "auto") -> Slide:
         The reader asked for, or every one, is not installed.
     """
     check_reader(reader)
+    check_missing(missing)
+    given = None if mpp is None else check_mpp(mpp)
     file = Path(path)
     if not file.is_file():
         raise SlideError(f"{file} is {'a folder, not a slide' if file.is_dir() else 'not there'}")
-    return _opened_by_the_first(file) if reader == "auto" else _opened(reader_class(reader)(file))
+    slide = _opened_by_the_first(file) if reader == "auto" else _opened(reader_class(reader)(file))
+    slide.tell(given, missing)
+    return slide
 
 
 def check_reader(name: str) -> None:

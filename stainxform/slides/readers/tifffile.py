@@ -49,6 +49,12 @@ class TifffileSlide(Slide):
         found = self._pyramid[level]
         return found.counts.sum(0).reshape(found.rows, found.columns)
 
+    def missing_tiles(self, level: int = 0) -> np.ndarray:
+        """Stored tiles that the file does not hold, by their offset and count, bool ``(rows, columns)``."""
+        self.check_level(level)
+        found = self._pyramid[level]
+        return ((found.counts == 0) | (found.offsets == 0)).any(0).reshape(found.rows, found.columns)
+
     @property
     def compressions(self) -> set[int]:
         """TIFF's numbers of how the levels are compressed."""
@@ -88,13 +94,11 @@ class TifffileSlide(Slide):
         return tile
 
     def stored(self, level: int, row: int, column: int, plane: int = 0) -> bytes:
-        """The bytes of a stored tile; SlideError where it is missing, or its JPEG markers are broken."""
+        """The bytes of a stored tile; SlideError where they cannot be read, or its JPEG markers are broken."""
         found = self._pyramid[level]
         index = row * found.columns + column
         name = self._name(level, row, column)
         count = int(found.counts[plane, index])
-        if not count:
-            raise SlideError(f"{name} is missing")
         data = _bytes_at(self._descriptor, count, int(found.offsets[plane, index]))
         if len(data) != count:
             raise SlideError(f"{name} lies beyond the end of the file, which has changed since it was opened")
@@ -108,34 +112,30 @@ class TifffileSlide(Slide):
         return f"{self.path}: level {level}, the tile at x={column * across}, y={row * down}"
 
     def _decode(self, level: int, row: int, column: int) -> np.ndarray:
-        found, planes = self._pyramid[level], self._decoders[level]
-        tiles = [self._decode_plane(level, row, column, plane) for plane in range(len(planes))]
-        tile = tiles[0] if len(tiles) == 1 else np.concatenate(tiles, axis=2)
-        alpha = found.picture.alpha
-        if alpha is Alpha.UNSPECIFIED:
-            if (tile[..., 3] != 255).any():
-                raise SlideError(
-                    f"{self._name(level, row, column)} has a fourth channel that the file does not call alpha; save it "
-                    "with an alpha channel, or without"
-                )
-            return np.ascontiguousarray(tile[..., :3])
-        return over_white(tile, alpha) if alpha else tile
-
-    def _decode_plane(self, level: int, row: int, column: int, plane: int) -> np.ndarray:
-        found, name = self._pyramid[level], self._name(level, row, column)
+        found, index = self._pyramid[level], row * self._pyramid[level].columns + column
         x, y = column * found.tile[0], row * found.tile[1]
-        channels = (3 if found.picture.alpha is None else 4) // len(self._decoders[level])
-        data = self.stored(level, row, column, plane)
-        try:
-            index = row * found.columns + column
-            decoded = self._decoders[level][plane](data, index)
-        except Exception as error:  # every codec has errors of its own
-            raise SlideError(f"{name} is damaged ({error or type(error).__name__})") from error
         height, width = min(found.tile[1], found.shape[0] - y), min(found.tile[0], found.shape[1] - x)
-        tile = None if decoded is None else decoded[0, :height, :width]
-        if tile is None or tile.shape != (height, width, channels) or tile.dtype != np.uint8:
-            raise SlideError(f"{name} is damaged (it does not hold {width} x {height} RGB pixels)")
-        return tile
+        if not (found.counts[:, index].all() and found.offsets[:, index].all()):
+            return self.missing_pixels(level, (x, y, width, height))
+        alpha, name = found.picture.alpha, self._name(level, row, column)
+        channels = (3 if alpha is None else 4) // len(self._decoders[level])
+        tiles = []
+        for plane, decode in enumerate(self._decoders[level]):
+            data = self.stored(level, row, column, plane)
+            try:
+                decoded = decode(data, index)
+            except Exception as error:  # every codec has errors of its own
+                raise SlideError(f"{name} is damaged ({error or type(error).__name__})") from error
+            part = None if decoded is None else decoded[0, :height, :width]
+            if part is None or part.shape != (height, width, channels) or part.dtype != np.uint8:
+                raise SlideError(f"{name} is damaged (it does not hold {width} x {height} RGB pixels)")
+            tiles.append(part)
+        tile = tiles[0] if len(tiles) == 1 else np.concatenate(tiles, axis=2)
+        if alpha is Alpha.UNSPECIFIED and (tile[..., 3] != 255).any():
+            raise SlideError(
+                f"{name} has a fourth channel that the file does not call alpha; save it with an alpha channel, or without"
+            )
+        return over_white(tile, alpha) if alpha else tile
 
     def close_file(self) -> None:
         """Close the file, which is open twice: for its index, and for reading from several threads."""

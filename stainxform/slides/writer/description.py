@@ -14,15 +14,20 @@ CREATOR = f"stainxform {__version__}"
 _LAYOUT = f"Aperio Image Library (its layout only; written by {CREATOR})"
 """Readers know the layout by the first words."""
 
+_GIVEN = "micrometers per pixel given by the user"
+
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is known of the image: (height, width), micrometers per pixel (x, y), magnification, and its colors."""
+    """All that is known of the image: (height, width), micrometers per pixel (x, y) and whether the user said them,
+    magnification, and its colors.
+    """
 
     shape: tuple[int, int]
     mpp: tuple[float, float] | None
     magnification: float | None
     colors: str
+    mpp_given: bool = False
 
 
 def description(facts: Facts, options: PyramidOptions, tile: int, shape: tuple[int, int]) -> str | None:
@@ -41,7 +46,7 @@ def thumbnail_description(facts: Facts, shape: tuple[int, int]) -> str:
 
 
 def _plain(facts: Facts) -> str:
-    return f"{CREATOR}; {facts.colors}"
+    return "; ".join([CREATOR, facts.colors, *([_GIVEN] if facts.mpp_given else [])])
 
 
 def _aperio(facts: Facts, options: PyramidOptions, tile: int, shape: tuple[int, int]) -> str:
@@ -55,6 +60,8 @@ def _aperio(facts: Facts, options: PyramidOptions, tile: int, shape: tuple[int, 
         fields.append(f"AppMag = {facts.magnification:.10g}")
     if facts.mpp is not None:
         fields.append(f"MPP = {sum(facts.mpp) / 2:.10g}")
+    if facts.mpp_given:
+        fields.append(f"Resolution = {_GIVEN}")
     return "|".join([*fields, f"Colors = {facts.colors}"])
 
 

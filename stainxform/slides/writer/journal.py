@@ -7,11 +7,12 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stainxform.errors import ResumeError, SlideBusyError, SlideWriteError
+from stainxform.errors import OutputBusyError, OutputError, ResumeError, SlideBusyError, SlideWriteError
+from stainxform.io.lock import FileLock
 
 __all__ = ["JournaledFile"]
 
@@ -59,9 +60,8 @@ class JournaledFile:
         self.state: Any = None
         self.length = 0
         self._journal_path = path.with_name(path.name + ".journal")
+        self._lock, self._data = _lock(self._journal_path, path), -1
         with self._errors():
-            self._journal = _locked(self._journal_path, path)
-            self._data = -1
             try:
                 self._data = os.open(self.part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
                 if not (resume and self._continue(identity)):
@@ -96,25 +96,24 @@ class JournaledFile:
             self._data = -1
             os.replace(self.part, self.path)
             _sync_folder(self.path.parent)
-            self._journal_path.unlink()
-        self.close()
+        self._lock.release(remove=True)
 
     def close(self) -> None:
         """Let go of the file; what is there stays."""
-        for descriptor in (self._data, self._journal):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._data = self._journal = -1
+        if self._data >= 0:
+            os.close(self._data)
+        self._data = -1
+        self._lock.release()
 
     def _begin(self, identity: str) -> None:
-        for descriptor in (self._journal, self._data):
+        for descriptor in (self._lock.descriptor, self._data):
             os.lseek(descriptor, 0, os.SEEK_SET)
             os.ftruncate(descriptor, 0)
         self._line({"identity": identity})
 
     def _continue(self, identity: str) -> bool:
         """Back to the last line that is true; False if there is none, or not the data that it speaks of."""
-        lines, length, records, state = _lines(self._journal), 0, [], None
+        lines, length, records, state = _lines(self._lock.descriptor), 0, [], None
         first, whole = next(lines, ({}, 0))
         if not first:
             return False
@@ -128,8 +127,8 @@ class JournaledFile:
             records.append(line["record"])
         if os.fstat(self._data).st_size < length:  # renamed already, or lost: nothing to continue
             return False
-        os.ftruncate(self._journal, whole)
-        os.lseek(self._journal, whole, os.SEEK_SET)
+        os.ftruncate(self._lock.descriptor, whole)
+        os.lseek(self._lock.descriptor, whole, os.SEEK_SET)
         os.ftruncate(self._data, length)
         os.lseek(self._data, length, os.SEEK_SET)
         self.records, self.state, self.length = records, state, length
@@ -137,8 +136,8 @@ class JournaledFile:
 
     def _line(self, record: dict[str, Any]) -> None:
         text = json.dumps(record, separators=(",", ":")).encode()
-        _write(self._journal, b"%08x %s\n" % (zlib.crc32(text), text))
-        os.fsync(self._journal)
+        _write(self._lock.descriptor, b"%08x %s\n" % (zlib.crc32(text), text))
+        os.fsync(self._lock.descriptor)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -155,46 +154,14 @@ class JournaledFile:
             raise SlideWriteError(f"{self.path} cannot be written ({error.strerror or error})") from error
 
 
-def _locked(journal: Path, path: Path) -> int:
-    """The journal, opened and locked. One that was finished and deleted meanwhile is not it."""
-    while True:
-        descriptor = os.open(journal, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        try:
-            if not _lock(descriptor):
-                raise SlideBusyError(f"another process is writing {path}; wait for it, or choose another name")
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), os.stat(journal)):
-                    return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-try:
-    import fcntl
-
-    def _lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-except ImportError:
-    import msvcrt
-
-    _FAR = 1 << 40
-
-    def _lock(descriptor: int) -> bool:
-        """Locks one byte far behind the end: Windows keeps others from reading what is locked."""
-        os.lseek(descriptor, _FAR, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        except OSError:
-            return False
-        finally:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-        return True
+def _lock(journal: Path, path: Path) -> FileLock:
+    """The journal is the lock of the file, too."""
+    try:
+        return FileLock(journal, path)
+    except OutputBusyError as error:
+        raise SlideBusyError(str(error)) from error
+    except OutputError as error:
+        raise SlideWriteError(str(error)) from error
 
 
 def _lines(journal: int) -> Iterator[tuple[dict[str, Any], int]]:

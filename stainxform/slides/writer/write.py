@@ -119,12 +119,13 @@ def write_slide(
         raise ParameterError("to resume with a map, give a fingerprint that names slide and map, as at the beginning")
     if path.exists() and slide.path.exists() and path.samefile(slide.path):
         raise ParameterError(f"{path} is the slide that is being read; choose another name")
+    _check_whole(slide)
     tile = options.tile_for(slide.levels[0].tile)
     where = None if device is None else pick_device(device)
     source = MappedSlide(slide, image_map, keeps_glass(background), tile, where)
     plan = _Plan(slide.levels[0].shape, tile)
     profile, colors = profile_for(icc, slide, image_map is not None)
-    facts = Facts(plan.shapes[0], slide.mpp, slide.magnification, colors)
+    facts = Facts(plan.shapes[0], slide.mpp, slide.magnification, colors, slide.mpp_from == "user")
     codec = codec_for(options, tile)
     computed_on = "cpu" if where is None or image_map is None else where.type
     identity = _identity(fingerprint, slide, options, facts, profile, background, image_map is None, computed_on)
@@ -136,6 +137,19 @@ def write_slide(
     finally:
         writer.close()
     return WrittenSlide(path, plan.levels(), size, resumed)
+
+
+def _check_whole(slide: Slide) -> None:
+    """SlideError where tiles are missing that would end the work: before it, not after an hour."""
+    missing = slide.missing_tiles(0)
+    if slide.missing == "white" or missing is None or not missing.any():
+        return
+    row, column = (int(index) for index in np.argwhere(missing)[0])
+    x, y = column * slide.levels[0].tile[0], row * slide.levels[0].tile[1]
+    raise SlideError(
+        f"{slide.path}: level 0, the tile at x={x}, y={y} is missing, as are {missing.sum() - 1} others of "
+        f"{missing.size}; pass missing='white' to take them as glass"
+    )
 
 
 class _Plan:
