@@ -1,6 +1,7 @@
 """Every layout of slides with every reader: read as it is, or refused by name. What docs/bad_input.md says of slides."""
 
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,21 @@ tifffile = pytest.importorskip("tifffile")
 pytest.importorskip("imagecodecs")
 
 from slide_files import tissue  # noqa: E402
-from slide_layouts import LAYOUTS, OME, READ, REFUSED, TILE, halves, on_white, single, with_alpha  # noqa: E402
+from slide_layouts import (  # noqa: E402
+    HALF,
+    HERE,
+    IMAGE,
+    LAYOUTS,
+    OME,
+    READ,
+    REFUSED,
+    TILE,
+    halves,
+    on_white,
+    single,
+    with_alpha,
+    xml,
+)
 
 PAGE = Path(__file__).parents[1] / "docs" / "bad_input.md"
 
@@ -177,3 +192,29 @@ def test_units_of_the_schema():
 )
 def test_decimal_points_and_commas(text, expected):
     assert number(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "description"),
+    [
+        ("macro" + " " * 100_000 + "x", ""),
+        ("macro]" * 20_000 + ".", ""),
+        ("scan" * 100_000, ""),
+        ("scan", "label" + " " * 100_000 + "x"),
+        ("scan", "\n" * 100_000 + "x"),
+        ("scan", "ImageJ=1\n" + "images=1" + " " * 100_000 + "x"),
+        ("scan", "<" * 100_000),
+        ("scan", "Aperio MPP" + " " * 100_000 + "x"),
+    ],
+    ids=range(8),
+)
+def test_hostile_names_and_descriptions_take_no_time(name, description, tmp_path):
+    path = tmp_path / "slide.tif"
+    if description:
+        tifffile.imwrite(path, tissue(), photometric="rgb", tile=TILE, metadata=None, description=description)
+    else:
+        text = OME.format((IMAGE % (HALF, HERE)).replace("<Image ", f'<Image Name="{name}" ', 1))
+        xml(text)(path, tissue())
+    started = time.perf_counter()
+    sx.open_slide(path, "tifffile").close()
+    assert time.perf_counter() - started < 2

@@ -53,7 +53,7 @@ class OmeImage:
         """Pixels along X or Y, planes along Z and T, or channels; at least 1."""
         text = self.pixels.get(f"Size{side}", "1")
         if not re.fullmatch(r"\s*\+?\d{1,9}\s*", text) or int(text) < 1:
-            raise OmeError(f"Size{side} is {text!r}")
+            raise OmeError(f"Size{side} is {text[:20]!r}")
         return int(text)
 
     @property
@@ -72,7 +72,7 @@ class OmeImage:
         sides = {"Z": self.size("Z"), "T": self.size("T"), "C": self._channels(samples)}
         order = [side for side in self.pixels.get("DimensionOrder", "XYCZT") if side in sides]
         if sorted(order) != ["C", "T", "Z"]:
-            raise OmeError(f"DimensionOrder is {self.pixels.get('DimensionOrder')!r}")
+            raise OmeError(f"DimensionOrder is {self.pixels['DimensionOrder'][:20]!r}")
         needed, pages = min(most, self.count(samples)), dict[int, int]()
         for block in self.blocks or [{}]:
             start, step = 0, 1
@@ -219,5 +219,5 @@ def _integer(given: Mapping[str, str], name: str, default: int) -> int:
     if text is None:
         return default
     if not re.fullmatch(r"\s*\+?\d{1,9}\s*", text):
-        raise OmeError(f"{name} is {text!r}")
+        raise OmeError(f"{name} is {text[:20]!r}")
     return int(text)

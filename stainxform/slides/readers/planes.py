@@ -16,6 +16,9 @@ RGB, YCBCR, MINISBLACK = 2, 6, 1
 CONTIGUOUS, SEPARATE = 1, 2
 UNSIGNED = 1
 
+_ROWS = 256
+"""Rows laid over white at a time, in 16 bits."""
+
 _OTHER_COLORS = {0: "gray (white is zero)", 1: "gray", 3: "a palette of colors", 4: "a mask", 5: "CMYK", 8: "CIELAB"}
 
 
@@ -90,8 +93,12 @@ def is_gray(page: Any, samples: int = 1) -> bool:
 
 def over_white(pixels: np.ndarray, alpha: Alpha) -> np.ndarray:
     """RGB with an alpha channel, uint8 ``(height, width, 4)``, laid over white."""
-    colors, opacity = pixels[..., :3].astype(np.uint16), pixels[..., 3:].astype(np.uint16)
-    if alpha is Alpha.ASSOCIATED:
-        return np.minimum(colors + (255 - opacity), 255).astype(np.uint8)
-    mixed = colors * opacity + 255 * (255 - opacity)  # at most 255 * 255
-    return ((mixed + 127) // 255).astype(np.uint8)
+    result = np.empty((*pixels.shape[:2], 3), np.uint8)
+    for row in range(0, len(pixels), _ROWS):
+        part = pixels[row : row + _ROWS].astype(np.uint16)
+        colors, opacity = part[..., :3], part[..., 3:]
+        if alpha is Alpha.ASSOCIATED:
+            result[row : row + _ROWS] = np.minimum(colors + (255 - opacity), 255)
+        else:
+            result[row : row + _ROWS] = (colors * opacity + 255 * (255 - opacity) + 127) // 255  # below 2 ** 16
+    return result

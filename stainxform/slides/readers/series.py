@@ -33,10 +33,13 @@ _OVERVIEW = re.compile(
 """Names of images that show more than the slide: the glass with its label, or a small picture of it."""
 
 _OVERVIEW_LINE = re.compile(
-    r"^\s*(label|macro|thumbnail)([\s_]*image)?(\s+\d+\s*x\s*\d+)?\s*$|<ImageType>\s*(label|overview|thumbnail)",
+    r"^[ \t]*(label|macro|thumbnail)(?:[ _]?image)?(?:[ \t]+\d+x\d+)?[ \t\r]*$|<ImageType>(label|overview|thumbnail)",
     re.I | re.M,
 )
 """The same in descriptions: those of Aperio and Philips, and PerkinElmer's XML."""
+
+_NAME, _DESCRIPTION = 64, 2000
+"""Characters at the end of a name, and at the beginning of a description, in which these are looked for."""
 
 _log = logging.getLogger("stainxform.slides")
 
@@ -94,7 +97,9 @@ def find_slide(path: Path, file: Any) -> Series:
 def _series(path: Path, images: Sequence[_Image], pages: list[Any]) -> Series:
     chosen = _largest(path, images)
     if len(images) > 1 and chosen.ome:
-        _log.info("%s: of its %d images the slide is %r, %d x %d", path, len(images), chosen.name, *chosen.shape[::-1])
+        _log.info(
+            "%s: of its %d images the slide is %r, %d x %d", path, len(images), _short(chosen.name), *chosen.shape[::-1]
+        )
     base = Picture(chosen.pages)
     taken = {page.offset for image in images if image.ome for page in image.pages}
     pictures = tuple(_pyramid(base, [page for page in pages if page.offset not in taken]))
@@ -108,14 +113,20 @@ def _series(path: Path, images: Sequence[_Image], pages: list[Any]) -> Series:
 
 
 def _largest(path: Path, images: Sequence[_Image]) -> _Image:
-    shown = [image for image in images if not _OVERVIEW.search(image.name.strip())]
+    shown = [image for image in images if not _is_overview(image.name)]
     if not shown:
-        raise UnfitSlideError(f"{path} holds no slide, only images called {', '.join(image.name for image in images)}")
+        raise UnfitSlideError(
+            f"{path} holds no slide, only images called {', '.join(_short(image.name) for image in images[:8])}"
+        )
     area = max(image.shape[0] * image.shape[1] for image in shown)
     largest = [image for image in shown if image.shape[0] * image.shape[1] == area]
     fit = [image for image in largest if not image.fault]
     if not fit:
-        named = f"its largest image, {largest[0].name}," if len(images) > 1 and largest[0].name else "its largest image"
+        named = (
+            f"its largest image, {_short(largest[0].name)},"
+            if len(images) > 1 and largest[0].name
+            else "its largest image"
+        )
         raise UnfitSlideError(
             f"{path} holds no 8-bit RGB slide: {named} {largest[0].fault}; convert it to one image in 8-bit RGB"
         )
@@ -126,6 +137,15 @@ def _largest(path: Path, images: Sequence[_Image]) -> _Image:
             "you want as a file of its own"
         )
     return fit[0]
+
+
+def _is_overview(name: str) -> bool:
+    return _OVERVIEW.search(name.strip()[-_NAME:]) is not None
+
+
+def _short(name: str) -> str:
+    """A name from a file, for a message."""
+    return " ".join(name[:_NAME].split())
 
 
 # ---- plain TIFF ----------------------------------------------------------------------------------------------------
@@ -148,9 +168,10 @@ def _fault(page: Any) -> str | None:
 
 def _name(page: Any) -> str:
     """What a page is called: "macro" where its description begins so."""
-    found = _OVERVIEW_LINE.search((page.description or "")[:10_000])
+    text = page.description or ""
+    found = _OVERVIEW_LINE.search(text[:_DESCRIPTION] + ("..." if len(text) > _DESCRIPTION else ""))
     if found:
-        return (found[1] or found[4]).lower()
+        return (found[1] or found[2]).lower()
     return str(page.tags[PAGE_NAME].value) if PAGE_NAME in page.tags else ""
 
 
@@ -190,7 +211,7 @@ def _chained(base: Picture, chain: list[Any]) -> Iterator[Picture]:
         reduced = page.subfiletype == REDUCED
         unmarked = page.subfiletype == 0 and after and page.is_tiled and base.page.is_tiled
         after = after or page.offset == base.page.offset
-        if (reduced or unmarked) and _fits(base.page, page) and not _OVERVIEW.search(_name(page).strip()):
+        if (reduced or unmarked) and _fits(base.page, page) and not _is_overview(_name(page)):
             yield Picture((page,))
 
 
@@ -222,7 +243,7 @@ def _ome_images(path: Path, pages: list[Any], text: str) -> list[_Image]:
 def _ome_image(image: OmeImage, pages: list[Any]) -> _Image:
     shape = image.size("Y"), image.size("X")
     if image.elsewhere:
-        return _Image(image.name, shape, (), f"is part of a set of files (see {image.elsewhere!r})", image)
+        return _Image(image.name, shape, (), f"is part of a set of files (see {_short(image.elsewhere)!r})", image)
     samples = _page(pages, *image.planes(1, 1)).samplesperpixel
     planes = [_page(pages, plane) for plane in image.planes(samples)]
     if any((page.imagelength, page.imagewidth) != shape for page in planes):
@@ -242,7 +263,7 @@ def _ome_image(image: OmeImage, pages: list[Any]) -> _Image:
         and order
     ):
         return _Image(image.name, shape, tuple(planes[channel] for channel in order), None, image)
-    names = ", ".join(filter(None, (channel.get("Name") for channel in image.channels[:8])))
+    names = ", ".join(filter(None, (_short(channel.get("Name", "")) for channel in image.channels[:8])))
     several = f"has {image.count(samples)} channels that are not red, green and blue{f' ({names})' if names else ''}"
     return _Image(image.name, shape, tuple(planes), fault if not is_gray(planes[0]) and fault else several, image)
 
