@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stainxform.cli.kinds import only_images, only_slides
 from stainxform.cli.new_file import new_file
 from stainxform.cli.slides.options import Missing as MissingTiles
 from stainxform.errors import ParameterError
@@ -97,14 +98,15 @@ def tiles_of(images: list[str], slides: bool, sampling: dict[str, Any]) -> Tiles
     """The tiles of a center, or tiles drawn from its slides."""
     from stainxform.io.sources import Tiles
 
-    chosen: Sequence[Any] = images
     if slides:
         from stainxform.slides import SlideTiles
 
-        chosen = SlideTiles(images, **sampling)
-    elif sampling:
+        with only_slides(images, "leave out --slides"):
+            return Tiles(SlideTiles(images, **sampling))
+    if sampling:
         raise ParameterError(f"--{next(iter(sampling)).replace('_', '-')} is for slides; pass --slides, too")
-    return Tiles(chosen)
+    with only_images(images, "pass --slides"):
+        return Tiles(images)
 
 
 @contextmanager

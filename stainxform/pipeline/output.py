@@ -77,5 +77,9 @@ class OutputKind(ABC):
         """Files of a complete output; empty if it is not there, or not complete."""
 
     @abstractmethod
+    def tidy(self, target: Path) -> None:
+        """Remove what a process that was killed after its output was complete has left beside, or in, it."""
+
+    @abstractmethod
     def remove(self, target: Path) -> None:
         """Remove a complete output."""

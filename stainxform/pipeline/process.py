@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from stainxform._optional import use_torch_threads
 from stainxform._version import __version__
-from stainxform.errors import OutputBusyError, ResumeError
+from stainxform.errors import OutputBusyError, ResumeError, SlideError
 from stainxform.io.lock import lock_output
 from stainxform.io.outputs import Job, reason
 from stainxform.maps import ImageMap, TileMap
@@ -16,7 +16,7 @@ from stainxform.pipeline.estimate import slide_map
 from stainxform.pipeline.output import JobContext, Progress
 from stainxform.pipeline.recipe import Recipe
 from stainxform.slides import Slide
-from stainxform.slides.files import digest, digest_of
+from stainxform.slides.files import digest, digest_of, stamp
 
 __all__ = ["Outcome", "process"]
 
@@ -62,15 +62,25 @@ def process(
         Another process is writing this output; who began one run twice should know before the next slide.
     """
     try:
-        with lock_output(job.target), recipe.opened(job.source) as slide:
-            return _process(job, recipe, slide, strict, replace, progress)
+        with lock_output(job.target):
+            before = stamp(job.source) if job.source.is_file() else []
+            with recipe.opened(job.source) as slide:
+                return _process(job, recipe, slide, before, strict, replace, progress)
     except OutputBusyError:
         raise
     except Exception as error:  # one bad slide must not end the work on the others
         return Outcome(job, "failed", message=reason(job, error))
 
 
-def _process(job: Job, recipe: Recipe, slide: Slide, strict: bool, replace: bool, progress: Progress | None) -> Outcome:
+def _process(
+    job: Job,
+    recipe: Recipe,
+    slide: Slide,
+    before: list[tuple[str, int, int]],
+    strict: bool,
+    replace: bool,
+    progress: Progress | None,
+) -> Outcome:
     device = recipe.device_here()
     facts = _facts(job, recipe, slide, device)
     fingerprint = record.fingerprint_of(facts)
@@ -87,6 +97,7 @@ def _process(job: Job, recipe: Recipe, slide: Slide, strict: bool, replace: bool
                 f"{job.target} was not made from this slide, model and settings by this version; pass force=True to replace it"
             )
         if earlier.get("output") is None:  # the process ended after the output, before its record
+            recipe.output.tidy(job.target)
             earlier = _finish(job, recipe, facts)
         return Outcome(job, "complete", record=earlier)
 
@@ -105,11 +116,14 @@ def _process(job: Job, recipe: Recipe, slide: Slide, strict: bool, replace: bool
 
     on = None if device == "cpu" else device
     context = JobContext(slide, job.target, map_for, fingerprint, strict, recipe.threads, on, progress)
-    before = use_torch_threads(1)  # one for each of ours, so that no byte depends on their number
+    threads = use_torch_threads(1)  # one for each of ours, so that no byte depends on their number
     try:
         pixels = recipe.output.make(context)
     finally:
-        use_torch_threads(before)
+        use_torch_threads(threads)
+    if stamp(job.source) != before:
+        recipe.output.remove(job.target)
+        raise SlideError(f"{job.source} was changed while it was read; its output was removed: run it again")
     return Outcome(job, "written", pixels, record=_finish(job, recipe, facts))
 
 

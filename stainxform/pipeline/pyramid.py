@@ -69,6 +69,10 @@ class Pyramid(OutputKind):
         """The file."""
         return [target] if os.path.lexists(target) else []
 
+    def tidy(self, target: Path) -> None:
+        """Remove the journal."""
+        target.with_name(target.name + ".journal").unlink(missing_ok=True)
+
     def remove(self, target: Path) -> None:
         """Remove the file."""
         target.unlink()

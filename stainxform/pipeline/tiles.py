@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import secrets
 import shutil
 from collections.abc import Generator
 from contextlib import closing
@@ -19,7 +18,7 @@ from stainxform._native.native import one_thread
 from stainxform._native.prefetch import prefetch
 from stainxform._optional import is_tensor, require
 from stainxform.errors import ParameterError, ResumeError
-from stainxform.io.atomic import atomic_write
+from stainxform.io.atomic import atomic_write, make_folder
 from stainxform.io.images import write_image
 from stainxform.maps import ImageMap
 from stainxform.pipeline.output import JobContext, OutputKind
@@ -35,6 +34,8 @@ FORMATS = ("png", "jpg", "zarr")
 TABLE, PARTIAL = "tiles.csv", ".partial"
 
 _NAME = re.compile(r"x\d+_y\d+\.(png|jpg)")
+_TEMPORARY = re.compile(r"\..+\.part")
+"""Names of files that are not whole yet; those of a process that was killed stay."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,21 @@ class TissueTiles(OutputKind):
             return sorted(path for path in target.rglob("*") if path.is_file())
         return sorted(path for path in target.iterdir() if _is_ours(path)) if (target / TABLE).exists() else []
 
+    def tidy(self, target: Path) -> None:
+        """Remove the note that they are not complete, and files that never got their names."""
+        if self.format != "zarr":
+            _remove_temporary(target)
+            (target / PARTIAL).unlink(missing_ok=True)
+
     def remove(self, target: Path) -> None:
-        """Remove tiles and table, and nothing else from their folder."""
+        """Remove tiles and table, and nothing else from their folder; a note keeps it ours, should we be killed."""
+        if self.format == "zarr":
+            target.rename(_unfinished(target))
+            shutil.rmtree(_unfinished(target))
+            return
+        atomic_write(target / PARTIAL, b"")
         for path in self.files(target):
             path.unlink()
-        if self.format == "zarr":
-            shutil.rmtree(target)
 
 
 def mapped_tiles(
@@ -166,17 +176,30 @@ def _tell(context: JobContext, done: int, locations: TileLocations) -> None:
 def _begin(context: JobContext) -> None:
     """Note what the tiles of a folder are made of; those of something else are removed, or refused."""
     note = context.target / PARTIAL
-    context.target.mkdir(parents=True, exist_ok=True)
-    if note.exists() and note.read_text() != context.fingerprint:
-        if context.strict:
+    make_folder(context.target)
+    _remove_temporary(context.target)
+    begun = note.read_text() if note.exists() else None
+    if begun is not None and begun != context.fingerprint:
+        if context.strict and begun:
             raise ResumeError(
                 f"{context.target} was begun from another slide, model or settings; begin without resume=True"
             )
         for path in [path for path in context.target.iterdir() if _is_ours(path)]:
             path.unlink()
-    elif not note.exists() and any(context.target.iterdir()):
+    elif begun is None and any(context.target.iterdir()):
         raise ResumeError(f"{context.target} holds files of something else; use another output folder")
     atomic_write(note, context.fingerprint.encode())
+
+
+def _remove_temporary(folder: Path) -> None:
+    for path in list(folder.iterdir()):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink()
+
+
+def _unfinished(target: Path) -> Path:
+    """The folder that gets the name of the target once it is whole."""
+    return target.with_name(f".{target.name}.part")
 
 
 def _is_ours(path: Path) -> bool:
@@ -208,7 +231,9 @@ def _write_files(kind: TissueTiles, context: JobContext, locations: TileLocation
 def _write_zarr(kind: TissueTiles, context: JobContext, locations: TileLocations, image_map: ImageMap | None) -> None:
     """Into a folder of its own, renamed when it is whole: nothing of an interrupted one is used again."""
     zarr = require("zarr", "zarr")
-    temporary = context.target.with_name(f".{context.target.name}.{secrets.token_hex(4)}.part")
+    temporary = _unfinished(context.target)
+    if temporary.exists():
+        shutil.rmtree(temporary)
     side = kind.size
     try:
         group = zarr.open_group(

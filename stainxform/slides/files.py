@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["CHUNK", "DICOM_HEAD", "SUFFIXES", "digest", "digest_of", "first_of_series", "parts", "series"]
+__all__ = ["CHUNK", "DICOM_HEAD", "SUFFIXES", "digest", "digest_of", "first_of_series", "parts", "series", "stamp"]
 
 SUFFIXES = (
     ".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".czi", ".dcm",
@@ -39,6 +39,11 @@ def parts(path: Path) -> list[Path]:
         if companions and companions.is_dir()
         else [path]
     )
+
+
+def stamp(path: Path) -> list[tuple[str, int, int]]:
+    """Name, bytes and time of the last change of all files of a slide: what changes when somebody writes to it."""
+    return [(str(part), (known := part.stat()).st_size, known.st_mtime_ns) for part in parts(path)]
 
 
 def digest(path: Path) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from stainxform.cli import text
+from stainxform.cli.kinds import only_slides
 from stainxform.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CLUSTER_THREADS", "recipe_of", "run_and_show"]
 
+_IMAGES = "image files are normalized with: stainxform apply"
 CLUSTER_THREADS = 2
 """Threads for a slide on a cluster, whose machines we do not know."""
 
@@ -59,26 +61,33 @@ def run_and_show(
     resource: Sequence[str] | None,
 ) -> None:
     """Plan, work, show how it goes, and sum up; exit code 1 if a slide failed."""
+    from stainxform.io.atomic import check_writable, make_folder
+    from stainxform.io.images import SUFFIXES as IMAGES
     from stainxform.pipeline import plan_slides, run
+    from stainxform.slides import SUFFIXES
 
     resources = _amounts(resource)
     logging.getLogger("tifffile").addHandler(logging.NullHandler())  # our errors say the same, with the slide
-    jobs = plan_slides(inputs, output, recipe.output, shard)
-    output.mkdir(parents=True, exist_ok=True)
+    with only_slides(inputs, _IMAGES):
+        jobs = plan_slides(inputs, output, recipe.output, shard)
+    make_folder(output)
+    check_writable(output / "record.json")
+    only = set(IMAGES) - set(SUFFIXES)
     counts: Counter[str] = Counter()
     records: list[dict[str, Any]] = []
     start = time.perf_counter()
     with text.progress("{task.fields[slides]}", "{task.fields[speed]}") as bar, text.plain_warnings():
         shown = _Shown(bar, jobs)
         options: dict[str, Any] = {"resume": resume, "force": force, "scheduler": scheduler, "resources": resources}
-        with closing(run(jobs, recipe, progress=shown.progress, **options)) as outcomes:
+        with closing(run(jobs, recipe, progress=shown.progress, **options)) as outcomes, _told_what_next():
             for outcome in outcomes:
                 counts[outcome.status] += 1
                 if outcome.record:
                     records.append(outcome.record)
                 shown.done(outcome.job, outcome.pixels)
                 if outcome.status == "failed":
-                    text.complain("error", outcome.message, bar.console)
+                    image = outcome.job.source.suffix.lower() in only
+                    text.complain("error", f"{outcome.message}{f'; {_IMAGES}' if image else ''}", bar.console)
     seconds = time.perf_counter() - start
     text.say(
         f"{counts['written']} written, {counts['complete']} complete before, {counts['failed']} failed: "
@@ -88,6 +97,17 @@ def run_and_show(
         text.complain("warning", remark)
     if counts["failed"]:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _told_what_next() -> Iterator[None]:
+    """A block after whose interruption the user is told how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "interrupted; what is done is kept, and the same command with --resume goes on"
+        ) from None
 
 
 def _remarks(records: Sequence[dict[str, Any]]) -> list[str]:
