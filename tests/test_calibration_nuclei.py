@@ -131,7 +131,8 @@ def test_from_data_sets_to_tables_and_not_twice(tmp_path, monkeypatch):
     for kind in ("hsv", "randstainna"):
         monkeypatch.delitem(calibration_nuclei_nets.KINDS, kind)
     page = tmp_path / "page.md"
-    options = [str(tmp_path), "-o", str(tmp_path / "out"), "--steps", "1", "--seeds", "0", "1", "--table", str(page)]
+    options = [str(tmp_path), "-o", str(tmp_path / "out"), "--steps", "1", "--seeds", "0", "1", "--lengths", "1", "2"]
+    options += ["--table", str(page)]
     calibration_nuclei.main(options)
     text = page.read_text()
     assert text.count("| HED | 2 | none |") == 1

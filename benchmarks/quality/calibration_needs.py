@@ -1,10 +1,11 @@
-"""What a calibration needs, and what goes wrong: how many tiles, from how many slides; ink; the wrong slide; white tiles.
+"""What a calibration needs, and what goes wrong: how many tiles, from how many slides; ink; white tiles; and how many tiles
+of the own center StainLUT learns from.
 
-    python benchmarks/quality/calibration_needs.py ALIGNED --table docs/results/calibration_needs.md
+    python benchmarks/quality/calibration_needs.py ALIGNED -o runs/needs --table docs/results/calibration_needs.md
 
 ALIGNED holds the same tissue on two scanners, registered: ``aperio/A03*.png`` and ``hamamatsu/H03*.png`` and so on
 (MITOS-ATYPIA-14). Each of three slides is left out in turn: targets are fitted on the Aperio tiles of the two others, and
-calibrated on some of the Hamamatsu tiles of these.
+calibrated on some of the Hamamatsu tiles of these. Trained networks are kept in the output folder.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ METHODS: dict[str, dict[str, object]] = {
 }
 COUNTS = (1, 2, 5, 10, 20, 40)
 DRAWS = 5
+STEPS = 300
+TRAINED_ON = (2, 5, 10, 20, 40)
+MODES = ("each tile by itself", "calibrated")
 INK = np.array([20, 60, 190], np.uint8)
 INKED = 0.05
 
@@ -88,6 +92,39 @@ def study(slides: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> dict[tuple[
     return {key: np.array(values) for key, values in found.items()}
 
 
+def stainlut(slides: dict[str, list[tuple[np.ndarray, np.ndarray]]], out: Path) -> dict[tuple[int, str], np.ndarray]:
+    """PSNR and CIEDE2000 by number of tiles that StainLUT learned from and mode, ``(slides, 2)``."""
+    found: dict[tuple[int, str], list[list[float]]] = defaultdict(list)
+    for test in slides:
+        ours, theirs = ([pair[k] for slide in slides if slide != test for pair in slides[slide]] for k in (0, 1))
+        wanted, tiles = zip(*slides[test])
+        order = np.random.default_rng(0).permutation(len(ours))
+        for count in TRAINED_ON:
+            path = out / f"stainlut-{count}-{STEPS}-{test}.safetensors"
+            if not path.exists():
+                out.mkdir(parents=True, exist_ok=True)
+                known = [ours[i] for i in order[:count]]
+                sx.fit_center(known, "stainlut", qc="off", steps=STEPS, seed=0, device="cpu", progress=False).save(path)
+                print(path.name, flush=True)
+            target = sx.load(path)
+            for mode, normalize in zip(MODES, (target, target.calibrate(theirs, qc="off"))):
+                results = [normalize(tile) for tile in tiles]
+                scores = [
+                    float(np.mean([metric(*pair) for pair in zip(results, wanted)])) for metric in (psnr, ciede2000)
+                ]
+                found[count, mode].append(scores)
+    return {key: np.array(values) for key, values in found.items()}
+
+
+def saturation(found: dict[tuple[int, str], np.ndarray]) -> list[str]:
+    """Lines of Markdown: what StainLUT makes of more and more tiles of its own center."""
+    lines = ["", f"| StainLUT learned from | {' | '.join(MODES)} |", "|---" * (1 + len(MODES)) + "|"]
+    for count in TRAINED_ON:
+        cells = (found[count, mode].mean(0) for mode in MODES)
+        lines.append(f"| {count} tiles | {' | '.join(f'{one:.2f} / {other:.1f}' for one, other in cells)} |")
+    return lines
+
+
 def table(found: dict[tuple[str, str], np.ndarray]) -> list[str]:
     """Lines of Markdown: mean PSNR / CIEDE2000."""
     none = found["no calibration", "none"].mean(0)
@@ -107,10 +144,12 @@ def table(found: dict[tuple[str, str], np.ndarray]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("aligned", type=Path)
+    parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--table", type=Path)
     given = parser.parse_args()
     warnings.simplefilter("ignore", StainXformWarning)
-    lines = table(study(pairs(given.aligned)))
+    slides = pairs(given.aligned)
+    lines = [*table(study(slides)), *saturation(stainlut(slides, given.out))]
     print("\n".join(lines))
     if given.table:
         write_between_marks(given.table, MARKS, "What a calibration needs", lines)

@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from calibration_nuclei_nets import KINDS
 from calibration_nuclei_study import Study
-from calibration_nuclei_table import page
-from calibration_nuclei_treatments import FOR_ALL, FOR_PLAIN
+from calibration_nuclei_table import LENGTHS_SEEDS, page
+from calibration_nuclei_treatments import FOR_ALL, FOR_PLAIN, NONE, PRIMARY
 
 from stainxform.errors import StainXformWarning
 
@@ -36,6 +36,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=500, help="of a network")
+    parser.add_argument(
+        "--lengths", nargs="*", type=int, default=[250, 500, 1000, 2000], help="steps that are compared"
+    )
     parser.add_argument("--no-teaching", action="store_true", help="score the networks that are there")
     parser.add_argument("--no-scoring", action="store_true", help="write the tables of the scores that are there")
     parser.add_argument("--table", type=Path, help="put the tables between the marks of this page")
@@ -43,6 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", StainXformWarning)  # another organ is the subject here
     study = Study(given.data, given.out, seeds=given.seeds, steps=given.steps, teach=not given.no_teaching)
+    lengths = {steps: study.of(LENGTHS_SEEDS, steps) for steps in given.lengths}
     if not given.no_scoring:
         if study.teach:
             study.teach_all()
@@ -51,7 +55,11 @@ def main(arguments: list[str] | None = None) -> None:
             study.score(treatment, list(KINDS))
         for treatment in FOR_PLAIN:
             study.score(treatment, ["plain"])
-    lines = page(study)
+        for each in lengths.values():
+            each.score_reference()
+            for treatment in (NONE, PRIMARY):
+                each.score(treatment, ["plain", "hed"])
+    lines = page(study, lengths)
     print("\n".join(lines))
     if given.table:
         write_between_marks(given.table, MARKS, TITLE, lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -38,6 +39,12 @@ class Study:
         self.recipe = Recipe(out / "networks", steps)
         self.data: dict[str, DataSet] = {name: load(data, name) for name in LOADERS}
         self.directions = [(ours, theirs) for ours in LOADERS for theirs in LOADERS if ours != theirs]
+
+    def of(self, seeds: Sequence[int], steps: int) -> Study:
+        """The same data and folder, with networks of other seeds and length."""
+        other = copy.copy(self)
+        other.seeds, other.recipe = seeds, Recipe(self.out / "networks", steps)
+        return other
 
     def teach_all(self) -> None:
         """Every network; whole seeds first, plain ones before all."""

@@ -26,6 +26,7 @@ from calibration_nuclei_treatments import (
     HALF_WAY,
     LEARNED,
     METHODS,
+    MIXED_UP,
     MIXTURES,
     NONE,
     OTHER_PATIENTS,
@@ -50,6 +51,8 @@ COLUMNS = {
     "*the test tiles, auto*": (THE_TEST_TILES, AUTO),
 }
 UNFINISHED = "not finished"
+LENGTHS_SEEDS = (0, 1)
+"""Of networks of other lengths: one of each half."""
 NAMES = {
     "transport": "transport", "reinhard": "Reinhard", "macenko": "Macenko", "vahadane": "Vahadane",
     "ramakrishnan": "Ramakrishnan", "stainlut": "StainLUT", "colornormnet": "ColorNormNet",
@@ -59,8 +62,9 @@ NAMES = {
 class Page:
     """The lines between the marks."""
 
-    def __init__(self, study: Study):
+    def __init__(self, study: Study, lengths: dict[int, Study]):
         self.study, self.draws = study, Bootstrap(study)
+        self.by_length = {steps: Bootstrap(each) for steps, each in lengths.items()}
 
     def lines(self) -> list[str]:
         parts = [
@@ -71,6 +75,8 @@ class Page:
             ("How much of the center, and which space", self.mixtures()),
             ("Color augmentation in training, and batch statistics", self.kinds()),
             ("Networks trained with HED, direction by direction", self.directions(PRIMARY, "hed")),
+            ("Networks taught shorter and longer", self.lengths()),
+            ("The map of another group", self.mixed_up()),
             ("The data, and the networks", [*self.data_sets(), "", self.run()]),
         ]
         return [line for title, lines in parts for line in (f"### {title}", "", *lines, "")][:-1]
@@ -214,6 +220,46 @@ class Page:
                 lines.append(f"{head} | {' | '.join(cells)} |")
         return lines
 
+    def lengths(self) -> list[str]:
+        lines = [
+            "| steps | same data set | plain: none | calibrated | share of the gap | HED: none | calibrated | minus none |"
+        ]
+        lines.append("|---" * 8 + "|")
+        for steps, draws in self.by_length.items():
+            if not draws.done(PRIMARY):
+                lines.append(f"| {steps} | {UNFINISHED} | | | | | | |")
+                continue
+            none, calibrated = draws.mean(NONE), draws.mean(PRIMARY)
+            wanted = Draws(none.values + draws.gap().values)
+            cells = [
+                text(wanted),
+                text(none),
+                text(calibrated),
+                percent(share(difference(calibrated, none), draws.gap())),
+            ]
+            if draws.done(PRIMARY, "hed"):
+                none, calibrated = draws.mean(NONE, "hed"), draws.mean(PRIMARY, "hed")
+                cells += [text(none), text(calibrated), text(difference(calibrated, none), "+")]
+            else:
+                cells += [UNFINISHED, "", ""]
+            lines.append(f"| {steps} | {' | '.join(cells)} |")
+        return [f"Mean PQ over the directions; seeds {', '.join(map(str, LENGTHS_SEEDS))}.", "", *lines]
+
+    def mixed_up(self) -> list[str]:
+        shown = [NONE, PRIMARY, MIXED_UP, Treatment("transport", OTHER_TILES, CENTER)]
+        if not all(map(self.draws.done, shown)):
+            return [f"{UNFINISHED}."]
+        lines = [
+            "| tested on | none | map of the own group | of another group | of the center | another group minus none |"
+        ]
+        lines.append("|---" * 6 + "|")
+        for name in self.study.data:
+            into = [each for each in self.study.directions if each[1] == name]
+            means = [average([self.draws.direction(treatment, each) for each in into]) for treatment in shown]
+            cells = [f"{mean.value:.3f}" for mean in means] + [text(difference(means[2], means[0]), "+")]
+            lines.append(f"| {TITLES[name]} | {' | '.join(cells)} |")
+        return ["Mean PQ over the three directions into a data set.", "", *lines]
+
     def data_sets(self) -> list[str]:
         lines = ["| data set | tiles | groups | taught by (halves) | tested tiles | of groups |", "|---" * 6 + "|"]
         for name, data in self.study.data.items():
@@ -235,8 +281,8 @@ class Page:
         )
 
 
-def page(study: Study) -> list[str]:
-    return Page(study).lines()
+def page(study: Study, lengths: dict[int, Study]) -> list[str]:
+    return Page(study, lengths).lines()
 
 
 def described(treatment: Treatment) -> tuple[str, str]:

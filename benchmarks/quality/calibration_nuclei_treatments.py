@@ -17,9 +17,11 @@ import stainxform as sx
 TILE = "tile"
 OTHER_PATIENTS = "other patients"
 OTHER_TILES = "other tiles"
+ANOTHER_GROUP = "another group"
 TEST_TILES = "test tiles"
 """What a map is estimated from: the tile itself; all tiles of the half whose patients are not tested; tiles that are
-not tested, of the same and all other patients; the tested tiles themselves."""
+not tested, of the same and all other patients; the same, mixed up: each tile gets the map of the next group; the tested
+tiles themselves."""
 
 GROUP, CENTER, AUTO = 0.0, 1.0, "auto"
 LEARNED = {"stainlut": {"steps": 600}, "colornormnet": {"steps": 400}}
@@ -52,7 +54,7 @@ class Treatment:
 
     def __str__(self) -> str:
         """Its name in the output folder."""
-        weight = f"{self.weight}" if self.seen in (OTHER_TILES, TEST_TILES) else ""
+        weight = f"{self.weight}" if self.seen in (OTHER_TILES, ANOTHER_GROUP, TEST_TILES) else ""
         words = [self.method or "none", self.space, self.seen, weight, "adabn" if self.batch_norm else ""]
         return "-".join(word.replace(" ", "_") for word in words if word)
 
@@ -68,6 +70,7 @@ PRIMARY = Treatment("transport", OTHER_TILES, AUTO)
 HALF_WAY = Treatment("transport", OTHER_TILES, 0.5, "od")
 ADABN = Treatment(batch_norm=True)
 BOTH = Treatment("transport", OTHER_TILES, AUTO, batch_norm=True)
+MIXED_UP = Treatment("transport", ANOTHER_GROUP, AUTO)
 FOR_ALL = [NONE, HALF_WAY, PRIMARY, ADABN, BOTH]
 """For every kind of network."""
 MIXTURES = [Treatment("transport", OTHER_TILES, weight, space) for space in SPACES for weight in WEIGHTS]
@@ -83,7 +86,7 @@ OF_METHODS = [
         Treatment(method, TEST_TILES, AUTO),
     )
 ]
-FOR_PLAIN = [*OF_METHODS, *MIXTURES]
+FOR_PLAIN = [*OF_METHODS, MIXED_UP, *MIXTURES]
 """For plain networks alone."""
 
 
@@ -110,7 +113,10 @@ def bridge(treatment: Treatment, target: sx.Normalizer | None, theirs: DataSet) 
         return lambda part: np.stack([centers[half](tile) for tile, half in zip(part.tiles, part.half)])
     seen = theirs.test if treatment.seen == TEST_TILES else theirs.spare
     one = _calibrated(target, seen, treatment.weight)
-    return lambda part: np.stack([one(tile, group=group) for tile, group in zip(part.tiles, part.groups)])
+    names = sorted(set(seen.groups))
+    step = 1 if treatment.seen == ANOTHER_GROUP else 0
+    map_of = {name: names[(i + step) % len(names)] for i, name in enumerate(names)}
+    return lambda part: np.stack([one(tile, group=map_of.get(name)) for tile, name in zip(part.tiles, part.groups)])
 
 
 def _calibrated(target: sx.Normalizer, seen: DataSet, weight: float | str) -> Any:
