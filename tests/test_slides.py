@@ -18,7 +18,7 @@ from stainxform.testing import SlideReaderTests
 tifffile = pytest.importorskip("tifffile")
 pytest.importorskip("imagecodecs")
 
-from slide_files import KINDS, PROFILE, pyramid, tissue, write  # noqa: E402
+from slide_files import KINDS, PROFILE, tissue, write  # noqa: E402
 
 WSI = Path(__file__).parents[2] / "shared" / "data" / "wsi"
 REAL = [
@@ -144,30 +144,6 @@ def test_what_a_slide_says_about_itself(reader, files):
         assert "421 x 333" in repr(slide)
 
 
-def test_a_screen_resolution_is_no_mpp(tmp_path):
-    path = tmp_path / "slide.tif"
-    tifffile.imwrite(path, tissue(), tile=(64, 64), photometric="rgb", resolution=(72, 72), resolutionunit="INCH")
-    with sx.open_slide(path, "tifffile") as slide:
-        assert slide.mpp is None
-
-
-def test_levels_in_sub_ifds_are_found_and_pages_of_another_image_are_not(tmp_path):
-    image, path = tissue(), tmp_path / "slide.ome.tif"
-    levels = pyramid(image)
-    with tifffile.TiffWriter(path, ome=True) as file:
-        options = {"tile": (64, 64), "photometric": "rgb", "compression": "deflate"}
-        metadata = {"PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25, "axes": "YXS"}
-        file.write(levels[0], subifds=2, metadata=metadata, **options)
-        for level in levels[1:]:
-            file.write(level, subfiletype=1, **options)
-        file.write(np.ascontiguousarray(image[:100]), metadata={"axes": "YXS"}, **options)
-    with sx.open_slide(path) as slide:
-        assert slide.mpp == (0.25, 0.25)
-        assert [level.shape for level in slide.levels] == [level.shape[:2] for level in levels]
-        for level, pixels in enumerate(levels):
-            assert_reads(slide, levels, level, (0, 0, pixels.shape[1], pixels.shape[0]))
-
-
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40), st.integers(1, 40), st.data())
 def test_a_grid_covers_every_pixel(height, width, across, down, data):
     overlap = data.draw(st.integers(0, min(across, down) - 1))
@@ -271,12 +247,6 @@ def test_broken_headers(tmp_path, header):
     (tmp_path / "slide.tif").write_bytes(header)
     with pytest.raises(SlideError):
         sx.open_slide(tmp_path / "slide.tif")
-
-
-def test_gray_images_are_not_guessed_to_be_slides(tmp_path):
-    tifffile.imwrite(tmp_path / "gray.tif", np.zeros((64, 64), np.uint8), tile=(64, 64))
-    with pytest.raises(UnsupportedSlideError, match="no 8-bit RGB"):
-        sx.open_slide(tmp_path / "gray.tif", "tifffile")
 
 
 @pytest.mark.parametrize("options", [{"tile": (64, 64), "predictor": 2}, {"rowsperstrip": 16}])

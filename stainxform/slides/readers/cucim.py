@@ -159,6 +159,10 @@ class CucimSlide(Slide):
 
 
 def _opened(cucim: Any, path: Path, index: TifffileSlide) -> Any:
+    if not index.plain:
+        raise UnsupportedSlideError(
+            f"{path} does not begin with the slide, or keeps its colors in planes or with alpha, which is not read by cuCIM"
+        )
     if not index.plainly_tiled():  # cuCIM 26.10 ends the process on some of these
         raise UnsupportedSlideError(f"{path} is stored in strips or with a predictor, which is not read by cuCIM")
     if not index.compressions <= COMPRESSIONS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import suppress
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from stainxform._optional import require
-from stainxform.errors import MissingDependencyError, SlideError, UnsupportedSlideError
+from stainxform.errors import SlideError, UnsupportedSlideError
 from stainxform.maps.tiling import Box
 from stainxform.slides.base import Level, Slide
-from stainxform.slides.readers.tiff_index import MAX_PAGES, MAX_TILE, TiffIndex
+from stainxform.slides.readers.planes import UnfitSlideError
+from stainxform.slides.readers.resolution import believed
+from stainxform.slides.readers.series import MAX_PAGES
+from stainxform.slides.readers.tiff_index import MAX_TILE, TiffIndex, is_tiff
 
 __all__ = ["DEFAULT_TILE", "EXACT", "MISSING", "NO_GAPS", "SEARCH", "OpenslideSlide"]
 
@@ -48,14 +51,13 @@ class OpenslideSlide(Slide):
 
     def __init__(self, path: Path):
         self._openslide = require("openslide", "slides")
-        _check_tiff(path)
+        index = _index_of(path)
         self._lock = threading.Lock()
         self._slide = self._open(path)
         properties = self._slide.properties
         self._gaps = properties.get("openslide.vendor") not in NO_GAPS
         self._gap_color = _color(properties.get("openslide.background-color", "FFFFFF"))
         self._downsamples = tuple(self._slide.level_downsamples)
-        x, y = (_number(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
         levels = [_level(properties, rank, self._slide) for rank in range(self._slide.level_count)]
         for rank, level in enumerate(levels):
             if level.tile[0] * level.tile[1] > MAX_TILE:  # OpenSlide ends the process where memory runs out
@@ -63,13 +65,13 @@ class OpenslideSlide(Slide):
                 raise UnsupportedSlideError(
                     f"{path}: level {rank} is stored in tiles of {level.tile[0]} x {level.tile[1]}: too large"
                 )
-        super().__init__(
-            path,
-            levels,
-            mpp=None if x is None or y is None else (x, y),
-            magnification=_number(properties.get("openslide.objective-power")),
-            icc=self._profile(),
-        )
+        if index and not {level.shape for level in levels} <= {level.shape for level in index.pyramid}:
+            self._slide.close()
+            raise UnsupportedSlideError(
+                f"{path} holds images that OpenSlide takes for levels of the slide, and are none"
+            )
+        mpp, magnification = (index.mpp, index.magnification) if index else _said(path, properties)
+        super().__init__(path, levels, mpp=mpp, magnification=magnification, icc=self._profile())
 
     def _open(self, path: Path) -> Any:
         try:
@@ -77,7 +79,8 @@ class OpenslideSlide(Slide):
         except self._openslide.OpenSlideUnsupportedFormatError as error:
             raise UnsupportedSlideError(f"{path} is no slide that OpenSlide knows") from error
         except self._openslide.OpenSlideError as error:
-            raise SlideError(f"{path} cannot be opened by OpenSlide ({error})") from error
+            kind = UnsupportedSlideError if "Unsupported" in str(error) else SlideError
+            raise kind(f"{path} cannot be opened by OpenSlide ({error})") from error
 
     def _profile(self) -> bytes | None:
         """The bytes of the file: ``color_profile`` would parse and write them anew."""
@@ -132,6 +135,35 @@ class OpenslideSlide(Slide):
         self._slide.close()
 
 
+def _index_of(path: Path) -> TiffIndex | None:
+    """The index of a TIFF file, closed; None for the formats of vendors.
+
+    OpenSlide takes the first image of any TIFF file for the slide, gray ones and label images, too; and it ends the
+    process where a file claims tiles, or tags, of more bytes than there is memory. So the index judges first.
+    """
+    if not is_tiff(path):
+        return None
+    try:
+        with closing(TiffIndex(path)) as index:
+            if not index.plain:
+                raise UnfitSlideError(
+                    f"{path} does not begin with the slide, or keeps its colors in planes or with alpha, which is not read "
+                    "by OpenSlide"
+                )
+            return index
+    except UnfitSlideError:
+        raise
+    except UnsupportedSlideError:
+        return None
+
+
+def _said(path: Path, properties: Any) -> tuple[tuple[float, float] | None, float | None]:
+    """Resolution and magnification as OpenSlide understands them."""
+    x, y = (_number(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
+    mpp = None if x is None or y is None else believed(path, x, y, "what OpenSlide says")
+    return mpp, _number(properties.get("openslide.objective-power"))
+
+
 def _missing_tiles(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     """By the offsets and counts of the first tiled image of this shape; None where there is none."""
     try:
@@ -144,12 +176,6 @@ def _missing_tiles(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     except Exception as error:  # a parser of hostile files may raise anything
         _log.debug("the tiles that %s lacks are not known: %s", path, error)
     return None
-
-
-def _check_tiff(path: Path) -> None:
-    """OpenSlide ends the process where a TIFF file claims tiles, or tags, of more bytes than there is memory."""
-    with suppress(UnsupportedSlideError, MissingDependencyError):
-        TiffIndex(path).close()
 
 
 def _exact_position(position: int, downsample: float) -> int:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,11 +14,10 @@ import numpy as np
 from stainxform._optional import require
 from stainxform.errors import SlideError, UnsupportedSlideError
 from stainxform.slides.base import Level
+from stainxform.slides.readers.planes import Picture, UnfitSlideError
+from stainxform.slides.readers.series import find_slide
 
-__all__ = ["APERIO_YCBCR_JPEG2000", "JPEG", "MAX_PAGES", "MAX_TILE", "MAX_TILES", "TiffIndex", "TiffLevel"]
-
-MAX_PAGES = 256
-"""Images looked at in one file; pyramids have far fewer."""
+__all__ = ["APERIO_YCBCR_JPEG2000", "JPEG", "MAX_TILE", "MAX_TILES", "TiffIndex", "TiffLevel", "is_tiff"]
 
 MAX_TILE = 1 << 25
 """Pixels of one stored tile or strip; decoding it takes three bytes for each."""
@@ -28,7 +25,11 @@ MAX_TILE = 1 << 25
 MAX_TILES = 1 << 24
 """Tiles of one level."""
 
+YCBCR = 6
 JPEG = 7
+JPEGS = {6, JPEG, 33007, 34892}
+"""Compressions that convert YCbCr to RGB themselves."""
+
 APERIO_YCBCR_JPEG2000 = 33003
 ICC, SOFTWARE_JPEG_TABLES = 34675, 347
 
@@ -43,9 +44,13 @@ _OTHER_LAYOUTS = {
 
 @dataclass(frozen=True)
 class TiffLevel:
-    """One image of the pyramid; ``offsets`` and ``counts`` are int64, one for each stored tile, row by row."""
+    """One image of the pyramid.
 
-    page: Any
+    ``offsets`` and ``counts`` are int64 ``(planes, tiles)``: one for each stored tile, row by row, of each plane that is
+    stored by itself; an interleaved image has one plane.
+    """
+
+    picture: Picture
     shape: tuple[int, int]
     tile: tuple[int, int]
     offsets: np.ndarray
@@ -63,12 +68,14 @@ class TiffLevel:
 
 
 class TiffIndex:
-    """The pyramid of a TIFF file, checked: every tile lies inside the file.
+    """The pyramid of a TIFF file, checked: its pixels are 8-bit RGB, and every tile lies inside the file.
 
     Raises
     ------
+    UnfitSlideError
+        It holds no slide in 8-bit RGB: no other reader may try it.
     UnsupportedSlideError
-        No TIFF or another kind of TIFF than readers of tiles can read.
+        No TIFF, or another kind of TIFF than readers of tiles can read: another reader may.
     SlideError
         A damaged one.
     """
@@ -96,15 +103,24 @@ class TiffIndex:
         for flag, vendor in _OTHER_LAYOUTS.items():
             if getattr(self._file, flag):
                 raise UnsupportedSlideError(f"{self.path} is a {vendor} file, whose tiles tifffile cannot place")
-        pages = list(islice(self._file.pages, MAX_PAGES))
-        if not pages:
-            raise SlideError(f"{self.path} is a damaged TIFF file (it holds no image); copy it anew")
-        base = pages[0]
-        _check_page(self.path, base)
+        if any(page.software.startswith("MedScan") for page in islice(self._file.pages, 1)):
+            raise UnsupportedSlideError(f"{self.path} is a Trestle file, whose tiles tifffile cannot place")
+        found = find_slide(self.path, self._file)
+        self.plain = found.first and all(picture.interleaved for picture in found.pictures)
+        """Whether the slide begins the file and each of its levels is RGB pixel by pixel: what every reader reads alike."""
+        try:
+            for picture in found.pictures:
+                for page in picture.pages:
+                    _check_compression(self.path, page)
+        except UnsupportedSlideError as error:
+            if self.plain:
+                raise
+            raise UnfitSlideError(str(error)) from error
         size = os.path.getsize(self.path)
-        self.pyramid = [_level(self.path, page, rank, size) for rank, page in enumerate(_pyramid(base, pages))]
-        self.mpp, self.magnification = _resolution(self._file, base)
-        self.icc = bytes(base.tags[ICC].value) if ICC in base.tags else None
+        self.pyramid = [_level(self.path, picture, rank, size) for rank, picture in enumerate(found.pictures)]
+        self.mpp, self.magnification = found.mpp, found.magnification
+        tags = found.pictures[0].page.tags
+        self.icc = bytes(tags[ICC].value) if ICC in tags else None
 
     def levels(self) -> list[Level]:
         """The pyramid as the protocol describes it."""
@@ -119,48 +135,32 @@ class TiffIndex:
         self._file.close()
 
 
-def _not_a_tiff(path: Path, error: Exception) -> SlideError:
+def is_tiff(path: Path) -> bool:
+    """Whether a file begins as TIFF or BigTIFF files do."""
     with path.open("rb") as file:
-        magic = file.read(4)
-    if magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _not_a_tiff(path: Path, error: Exception) -> SlideError:
+    if is_tiff(path):
         return SlideError(f"{path} is a damaged TIFF file ({error}); copy it anew")
     return UnsupportedSlideError(f"{path} is no TIFF file")
 
 
-def _check_page(path: Path, page: Any) -> None:
-    colors = (page.samplesperpixel, page.bitspersample, page.planarconfig)
-    if colors != (3, 8, 1) or int(page.photometric) not in (2, 6) or page.sampleformat != 1:
-        raise UnsupportedSlideError(
-            f"{path} holds no 8-bit RGB pixels (samples, bits, planes: {colors}, {page.photometric!r})"
-        )
-    known = require("tifffile", "slides").TIFF.DECOMPRESSORS
-    if int(page.compression) != 1 and page.compression not in known:
+def _check_compression(path: Path, page: Any) -> None:
+    compression = int(page.compression)
+    if compression != 1 and compression not in require("tifffile", "slides").TIFF.DECOMPRESSORS:
         raise UnsupportedSlideError(f"{path} is compressed in a way that tifffile does not know ({page.compression})")
-    if int(page.compression) == APERIO_YCBCR_JPEG2000:
+    if compression == APERIO_YCBCR_JPEG2000:
         raise UnsupportedSlideError(f"{path} is JPEG 2000 in YCbCr, which tifffile does not convert to RGB")
+    if int(page.photometric) == YCBCR and (compression not in JPEGS or page.planarconfig != 1):
+        raise UnsupportedSlideError(
+            f"{path} is YCbCr without JPEG (compression {page.compression}), which tifffile does not convert to RGB"
+        )
 
 
-def _pyramid(base: Any, pages: list[Any]) -> Iterator[Any]:
-    """The first image, and those among its SubIFDs and the other pages that show the same at a lower resolution."""
-    yield base
-    others = [*islice(base.pages or (), MAX_PAGES), *pages[1:]]
-    narrowest, seen = base.imagewidth, {base.offset}
-    for page in sorted(others, key=lambda page: -page.imagewidth):
-        if page.offset not in seen and page.imagewidth < narrowest and _same_image(base, page):
-            seen.add(page.offset)
-            narrowest = page.imagewidth
-            yield page
-
-
-def _same_image(base: Any, page: Any) -> bool:
-    alike = ("is_tiled", "samplesperpixel", "bitspersample", "planarconfig", "photometric", "compression")
-    if not base.is_tiled or any(getattr(base, name) != getattr(page, name) for name in alike):
-        return False
-    ratio = base.imagewidth / base.imagelength
-    return page.subfiletype in (0, 1) and abs(page.imagewidth - page.imagelength * ratio) <= 1 + ratio
-
-
-def _level(path: Path, page: Any, rank: int, size: int) -> TiffLevel:
+def _level(path: Path, picture: Picture, rank: int, size: int) -> TiffLevel:
+    page, planes = picture.page, picture.planes
     shape = page.imagelength, page.imagewidth
     tile = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, min(page.rowsperstrip, shape[0]))
     if min(*shape, *tile) < 1:
@@ -168,51 +168,29 @@ def _level(path: Path, page: Any, rank: int, size: int) -> TiffLevel:
     if tile[0] * tile[1] > MAX_TILE:
         raise UnsupportedSlideError(f"{path}: level {rank} is stored in tiles of {tile[0]} x {tile[1]}: too large")
     rows, columns = math.ceil(shape[0] / tile[1]), math.ceil(shape[1] / tile[0])
-    offsets, counts = page.dataoffsets, page.databytecounts
-    if rows * columns > MAX_TILES or not len(offsets) == len(counts) == rows * columns:
+    needed, tables = rows * columns, {page.offset: (page.dataoffsets, page.databytecounts) for page, _ in planes}
+    found = sum(len(offsets) for offsets, _ in tables.values())
+    if rows * columns > MAX_TILES or any(
+        not len(offsets) == len(counts) == needed * len(planes) // len(tables) for offsets, counts in tables.values()
+    ):
         raise SlideError(
-            f"{path}: level {rank} is damaged ({len(offsets)} tiles where {rows * columns} are needed); copy the file anew"
+            f"{path}: level {rank} is damaged ({found} tiles where {needed * len(planes)} are needed); copy the file anew"
         )
-    level = TiffLevel(page, shape, tile, _integers(offsets), _integers(counts))
-    outside = (level.offsets < 0) | (level.counts < 0) | (level.offsets > size) | (level.counts > size - level.offsets)
+    offsets, counts = (
+        np.stack(
+            [_integers(tables[page.offset][kind][first * needed : (first + 1) * needed]) for page, first in planes]
+        )
+        for kind in (0, 1)
+    )
+    outside = (offsets < 0) | (counts < 0) | (offsets > size) | (counts > size - offsets)
     if outside.any():
-        row, column = divmod(int(np.argmax(outside)), columns)
+        row, column = divmod(int(np.argmax(outside)) % needed, columns)
         raise SlideError(
             f"{path} is truncated: level {rank}, the tile at x={column * tile[0]}, y={row * tile[1]} and "
             f"{outside.sum() - 1} others lie beyond its end; copy it anew"
         )
-    return level
+    return TiffLevel(picture, shape, tile, offsets, counts)
 
 
 def _integers(values: Any) -> np.ndarray:
     return np.array([min(int(value), 1 << 62) for value in values], np.int64)
-
-
-def _resolution(file: Any, base: Any) -> tuple[tuple[float, float] | None, float | None]:
-    """Micrometers per pixel and magnification: Aperio's description, OME-XML, or the TIFF tags."""
-    text = base.description or ""
-    if file.is_svs:
-        mpp, magnification = _number(r"\bMPP\s*=\s*([\d.]+)", text), _number(r"\bAppMag\s*=\s*([\d.]+)", text)
-        return (None if mpp is None else (mpp, mpp)), magnification
-    if file.is_ome:
-        magnification = _number(r'NominalMagnification="([\d.]+)"', text)
-        if not re.search(r'PhysicalSize[XY]Unit="(?!µm)', text):
-            x, y = (_number(rf'PhysicalSize{axis}="([\d.eE+-]+)"', text) for axis in "XY")
-            if x and y:
-                return (x, y), magnification
-        return _from_tags(base), magnification
-    return _from_tags(base), None
-
-
-def _from_tags(base: Any) -> tuple[float, float] | None:
-    micrometers = {2: 25400.0, 3: 10000.0}.get(int(base.resolutionunit or 0))
-    x, y = base.resolution
-    return (micrometers / x, micrometers / y) if micrometers and x > 0 and y > 0 else None
-
-
-def _number(pattern: str, text: str) -> float | None:
-    found = re.search(pattern, text)
-    try:
-        return float(found[1]) if found else None
-    except ValueError:
-        return None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from stainxform.errors import SlideError
 from stainxform.maps.tiling import Box
 from stainxform.slides.base import Slide
 from stainxform.slides.readers.jpeg import jpeg_fault
+from stainxform.slides.readers.planes import Alpha, over_white
 from stainxform.slides.readers.tiff_index import JPEG, SOFTWARE_JPEG_TABLES, TiffIndex
 
 __all__ = ["CACHE_BYTES", "TifffileSlide"]
@@ -36,11 +39,7 @@ class TifffileSlide(Slide):
             icc=self._index.icc,
         )
         self._pyramid = self._index.pyramid
-        self._decoders = [level.page.decode for level in self._pyramid]
-        self._tables = [
-            bytes(level.page.tags[SOFTWARE_JPEG_TABLES].value) if SOFTWARE_JPEG_TABLES in level.page.tags else None
-            for level in self._pyramid
-        ]
+        self._decoders = [[_decoder(page) for page, _ in level.picture.planes] for level in self._pyramid]
         self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._cache = _TileCache(CACHE_BYTES)
 
@@ -48,22 +47,28 @@ class TifffileSlide(Slide):
         """Bytes that each stored tile of a level takes, int64 ``(rows, columns)``."""
         self.check_level(level)
         found = self._pyramid[level]
-        return found.counts.reshape(found.rows, found.columns).copy()
+        return found.counts.sum(0).reshape(found.rows, found.columns)
 
     def missing_tiles(self, level: int = 0) -> np.ndarray:
         """Stored tiles that the file does not hold, by their offset and count, bool ``(rows, columns)``."""
         self.check_level(level)
         found = self._pyramid[level]
-        return ((found.counts == 0) | (found.offsets == 0)).reshape(found.rows, found.columns)
+        return ((found.counts == 0) | (found.offsets == 0)).any(0).reshape(found.rows, found.columns)
 
     @property
     def compressions(self) -> set[int]:
         """TIFF's numbers of how the levels are compressed."""
-        return {int(level.page.compression) for level in self._pyramid}
+        return {int(page.compression) for level in self._pyramid for page in level.picture.pages}
+
+    @property
+    def plain(self) -> bool:
+        """Whether the slide begins the file and each of its levels is RGB pixel by pixel, without alpha."""
+        return self._index.plain
 
     def plainly_tiled(self) -> bool:
         """Whether every level is stored in tiles and none with a predictor."""
-        return all(level.page.is_tiled and level.page.predictor == 1 for level in self._pyramid)
+        pages = [page for level in self._pyramid for page in level.picture.pages]
+        return all(page.is_tiled and page.predictor == 1 for page in pages)
 
     def read_pixels(self, level: int, box: Box) -> np.ndarray:
         """Pixels of a region."""
@@ -88,16 +93,17 @@ class TifffileSlide(Slide):
             self._cache.put(key, tile)
         return tile
 
-    def stored(self, level: int, row: int, column: int) -> bytes:
+    def stored(self, level: int, row: int, column: int, plane: int = 0) -> bytes:
         """The bytes of a stored tile; SlideError where they cannot be read, or its JPEG markers are broken."""
         found = self._pyramid[level]
         index = row * found.columns + column
         name = self._name(level, row, column)
-        count = int(found.counts[index])
-        data = _bytes_at(self._descriptor, count, int(found.offsets[index]))
+        count = int(found.counts[plane, index])
+        data = _bytes_at(self._descriptor, count, int(found.offsets[plane, index]))
         if len(data) != count:
             raise SlideError(f"{name} lies beyond the end of the file, which has changed since it was opened")
-        if int(found.page.compression) == JPEG and (fault := jpeg_fault(data)):
+        page, _ = found.picture.planes[plane]
+        if int(page.compression) == JPEG and (fault := jpeg_fault(data)):
             raise SlideError(f"{name} is damaged ({fault})")
         return data
 
@@ -106,22 +112,30 @@ class TifffileSlide(Slide):
         return f"{self.path}: level {level}, the tile at x={column * across}, y={row * down}"
 
     def _decode(self, level: int, row: int, column: int) -> np.ndarray:
-        found, name = self._pyramid[level], self._name(level, row, column)
-        index = row * found.columns + column
+        found, index = self._pyramid[level], row * self._pyramid[level].columns + column
         x, y = column * found.tile[0], row * found.tile[1]
         height, width = min(found.tile[1], found.shape[0] - y), min(found.tile[0], found.shape[1] - x)
-        if not found.counts[index] or not found.offsets[index]:
+        if not (found.counts[:, index].all() and found.offsets[:, index].all()):
             return self.missing_pixels(level, (x, y, width, height))
-        data = self.stored(level, row, column)
-        try:
-            options = {"jpegtables": self._tables[level]} if self._tables[level] else {}
-            decoded = self._decoders[level](data, index, **options)[0]
-        except Exception as error:  # every codec has errors of its own
-            raise SlideError(f"{name} is damaged ({error or type(error).__name__})") from error
-        tile = None if decoded is None else decoded[0, :height, :width]
-        if tile is None or tile.shape != (height, width, 3) or tile.dtype != np.uint8:
-            raise SlideError(f"{name} is damaged (it does not hold {width} x {height} RGB pixels)")
-        return tile
+        alpha, name = found.picture.alpha, self._name(level, row, column)
+        channels = (3 if alpha is None else 4) // len(self._decoders[level])
+        tiles = []
+        for plane, decode in enumerate(self._decoders[level]):
+            data = self.stored(level, row, column, plane)
+            try:
+                decoded = decode(data, index)
+            except Exception as error:  # every codec has errors of its own
+                raise SlideError(f"{name} is damaged ({error or type(error).__name__})") from error
+            part = None if decoded is None else decoded[0, :height, :width]
+            if part is None or part.shape != (height, width, channels) or part.dtype != np.uint8:
+                raise SlideError(f"{name} is damaged (it does not hold {width} x {height} RGB pixels)")
+            tiles.append(part)
+        tile = tiles[0] if len(tiles) == 1 else np.concatenate(tiles, axis=2)
+        if alpha is Alpha.UNSPECIFIED and (tile[..., 3] != 255).any():
+            raise SlideError(
+                f"{name} has a fourth channel that the file does not call alpha; save it with an alpha channel, or without"
+            )
+        return over_white(tile, alpha) if alpha else tile
 
     def close_file(self) -> None:
         """Close the file, which is open twice: for its index, and for reading from several threads."""
@@ -138,6 +152,13 @@ else:
         with _position:
             os.lseek(descriptor, offset, os.SEEK_SET)
             return os.read(descriptor, count)
+
+
+def _decoder(page: Any) -> Callable[[bytes, int], Any]:
+    """What decodes the bytes of a page's tiles, given their number."""
+    tables = page.tags.get(SOFTWARE_JPEG_TABLES)
+    decode, options = page.decode, {} if tables is None else {"jpegtables": bytes(tables.value)}
+    return lambda data, index: decode(data, index, **options)[0]
 
 
 class _TileCache:
