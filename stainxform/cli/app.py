@@ -36,8 +36,8 @@ class _Commands(TyperGroup):
             if error.errno == errno.EPIPE:
                 raise
             complain("error", error)
-        except KeyboardInterrupt:
-            complain("error", "interrupted")
+        except KeyboardInterrupt as error:
+            complain("error", str(error) or "interrupted")
             raise typer.Exit(130) from None
         raise typer.Exit(1)
 

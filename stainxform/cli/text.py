@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["complain", "err", "out", "plain_warnings", "printable", "progress", "say", "show_facts", "table"]
 
 
-_ARGUMENT = re.compile(r"\b(force|resume|device|reader|keep_groups|keep_colors)=(?:True\b|'([\w:]+)')")
+_ARGUMENT = re.compile(
+    r"\b(force|resume|device|reader|workdir|keep_groups|keep_colors)=(?:True\b|'([\w:]+)'|'([^']+)')"
+)
 """Arguments that errors of the library advise, and that are options of the commands that may end with them."""
 
 
@@ -53,7 +56,13 @@ def complain(kind: str, message: object, console: Console | None = None) -> None
 
 def _with_options(message: str) -> str:
     """``force=True`` and ``device='cpu'`` as ``--force`` and ``--device cpu``."""
-    return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')} {found[2] or ''}".rstrip(), message)
+    return _ARGUMENT.sub(
+        lambda found: f"--{found[1].replace('_', '-')} {found[2] or ''}{_quoted(found[3])}".rstrip(), message
+    )
+
+
+def _quoted(path: str | None) -> str:
+    return shlex.quote(path) if path else ""
 
 
 @contextmanager

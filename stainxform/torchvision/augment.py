@@ -22,7 +22,7 @@ class TorchRandom:
 
     def uniform(self, low: float, high: float, /) -> float:
         """A number between ``low`` and ``high``."""
-        return low + (high - low) * torch.rand((), dtype=torch.float64).item()
+        return low + (high - low) * torch.rand((), dtype=torch.float64, device="cpu").item()
 
 
 class RandAugmentation(ColorTransform):
@@ -59,7 +59,7 @@ class RandAugmentation(ColorTransform):
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Decide whether to apply the augmentation, and draw: ``{"draw": None}`` if it is not applied."""
-        applied = torch.rand(()).item() < self.p
+        applied = torch.rand((), dtype=torch.float32, device="cpu").item() < self.p
         return {"draw": draw_from(self.augmentation, TorchRandom()) if applied else None}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
