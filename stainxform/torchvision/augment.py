@@ -28,7 +28,8 @@ class TorchRandom:
 class RandAugmentation(ColorTransform):
     """Draw from an augmentation, and apply the draw, with a probability. The base of ``RandHED`` and the others.
 
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone. Images are found as by
+    :class:`StainNormalize`.
 
     Parameters
     ----------
