@@ -74,7 +74,9 @@ class ColorTransform(v2.Transform):
 
 def _images_among(parts: list[Any]) -> list[int]:
     """Which parts of a sample are its images."""
-    named = [i for i, part in enumerate(parts) if isinstance(part, tv_tensors.Image | tv_tensors.Video | PIL.Image.Image)]
+    named = [
+        i for i, part in enumerate(parts) if isinstance(part, tv_tensors.Image | tv_tensors.Video | PIL.Image.Image)
+    ]
     for part in (parts[i] for i in named):
         if isinstance(part, PIL.Image.Image) and part.mode != "RGB":
             raise InvalidImageError(
