@@ -37,11 +37,12 @@ class ColorTransform(ImageOnlyTransform):
                 f"{type(self).__name__} was given no image, but {', '.join(map(repr, kwargs)) or 'nothing'} by name; pass "
                 "image=, images=, volume= or volumes=, and others beside it by additional_targets of Compose"
             )
-        for name, image in given.items():
-            if not isinstance(image, np.ndarray | list | tuple):
-                raise InvalidImageError(
-                    f"{name} must be a numpy array (H, W, 3), got {type(image).__name__}; pass np.asarray({name})"
-                )
+        for name, images in given.items():
+            for image in images if isinstance(images, list | tuple) else [images]:
+                if not isinstance(image, np.ndarray):
+                    raise InvalidImageError(
+                        f"{name} must be a numpy array (H, W, 3), or some of them, got {type(image).__name__}"
+                    )
         for name in self.targets_as_params:
             if name not in kwargs:
                 raise MissingKeyError(f"{type(self).__name__} looks at {name}=, which the call lacks")
