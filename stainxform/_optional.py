@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from types import ModuleType
 from typing import Any
@@ -28,6 +29,22 @@ def is_tensor(array: object) -> bool:
     """Whether ``array`` is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(array, torch.Tensor)
+
+
+forked_with_torch = False
+"""Whether this process was forked from one that had loaded torch, and with it perhaps threads that were not copied."""
+
+
+def _after_fork() -> None:
+    """torch would wait for ever for the OpenMP threads of its parent: one thread needs none of them."""
+    global forked_with_torch
+    forked_with_torch = "torch" in sys.modules
+    if "stainxform._torch" in sys.modules:  # what torch does in the child of somebody else is not ours to change
+        use_torch_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def use_torch_threads(count: int) -> int:

@@ -7,6 +7,7 @@ __all__ = [
     "InvalidImageError",
     "KernelError",
     "MissingDependencyError",
+    "MissingKeyError",
     "ModelFileError",
     "NotEnoughTissueError",
     "OutputBusyError",
@@ -29,6 +30,12 @@ class StainXformError(Exception):
 
 class ParameterError(StainXformError, ValueError):
     """An argument has a value that makes no sense."""
+
+
+class MissingKeyError(ParameterError, KeyError):
+    """A sample lacks an entry that a transform was told to look at."""
+
+    __str__ = Exception.__str__  # that of KeyError puts the sentence in quotes
 
 
 class InvalidImageError(StainXformError, ValueError):

@@ -93,10 +93,12 @@ def _convert(module: Normalize, dtype: str) -> Any:
     """The ModelProto of a module."""
     import torch
 
-    example = torch.zeros(2, 3, 48, 40, dtype=getattr(torch, dtype))
+    from stainxform._torch import learning
+
+    example = torch.zeros(2, 3, 48, 40, dtype=getattr(torch, dtype), device="cpu")
     free = torch.export.Dim.DYNAMIC
     try:
-        with _quiet():
+        with learning(), _quiet():
             exported = torch.export.export(module, (example,), dynamic_shapes=({0: free, 2: free, 3: free},))
             program = torch.onnx.export(
                 exported.run_decompositions(_decompositions()),

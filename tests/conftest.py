@@ -12,10 +12,13 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would ask P
 
 import numpy as np
 import pytest
+from torchvision_stand_ins import let_torchvision_import
 
 import stainxform as sx
 from stainxform.errors import MissingDependencyError, StainXformWarning
 from stainxform.samples import pair
+
+let_torchvision_import()
 
 _QUICK = {"steps": 2, "device": "cpu", "progress": False}
 

@@ -261,8 +261,8 @@ class TestMONAI:
             set_track_meta(True)
         assert type(result) is torch.Tensor
 
-    @pytest.mark.parametrize("shape", [(3, 4, 4, 4), (2, 3, 4, 4), (4, 4), (4, 4, 4)], ids=str)
-    def test_what_is_no_single_image_is_refused(self, make, shape):
+    @pytest.mark.parametrize("shape", [(3, 4, 4, 4), (2, 2, 3, 4, 4), (4, 4), (4, 4, 4)], ids=str)
+    def test_what_is_no_image_is_refused(self, make, shape):
         with pytest.raises(InvalidImageError, match="expected"):
             make(for_monai, "hsv", prob=1)(np.zeros(shape, np.uint8))
 

@@ -11,7 +11,7 @@ import stainxform as sx
 LAYERS = [
     {"_version", "errors"},
     {"_optional", "_plugins"},
-    {"color"},
+    {"_torch", "color"},
     {"_native"},
     {"image", "ops"},
     {"io"},
@@ -62,6 +62,7 @@ LEARNED = {
 HOUSE = House()
 MAY_IMPORT_AT_THE_TOP = {
     "torch": (
+        "_torch.py",
         "ops/",
         "learning/",
         "nn/",

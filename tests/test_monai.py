@@ -14,7 +14,9 @@ from monai.data.utils import pickle_hashing
 from monai.transforms import (
     Compose,
     Flipd,
+    GridPatchd,
     LoadImaged,
+    Rotate90d,
     MapTransform,
     RandFlipd,
     RandomizableTrait,
@@ -27,6 +29,7 @@ from PIL import Image
 import stainxform as sx
 import stainxform.monai as host
 from stainxform.errors import InvalidImageError, MissingDependencyError, ModelFileError, ParameterError
+from stainxform.image.layout import as_numpy
 
 
 @pytest.fixture
@@ -165,11 +168,44 @@ class TestImages:
         with pytest.raises(InvalidImageError, match="pass the true value_range"):
             host.StainNormalize(macenko, value_range=(0, 1))(image)
 
-    @pytest.mark.parametrize("shape", [(1, 16, 16, 8), (3, 16, 16, 8), (2, 3, 16, 16), (16, 16)], ids=str)
-    def test_volumes_and_batches_are_refused(self, macenko, shape):
+    @pytest.mark.parametrize("shape", [(1, 16, 16, 8), (3, 16, 16, 8), (2, 2, 3, 16, 16), (16, 16)], ids=str)
+    def test_volumes_are_refused(self, macenko, shape):
         for image in (np.zeros(shape, np.float32), torch.zeros(shape), MetaTensor(torch.zeros(shape))):
-            with pytest.raises(InvalidImageError, match=r"one channel-first RGB image \(3, H, W\)"):
+            with pytest.raises(InvalidImageError, match=r"channel-first RGB image \(3, H, W\)"):
                 host.StainNormalize(macenko)(image)
+
+    @pytest.mark.parametrize("track", [True, False])
+    def test_patches_of_a_grid(self, normalizer, tiles, track):
+        """As in MONAI's pipelines of multiple instance learning."""
+        grid = GridPatchd("image", (36, 28))
+        image = MetaTensor(np.moveaxis(tiles[1][0], -1, 0).astype(np.float32), meta={"slide": 3})
+        set_track_meta(track)
+        try:
+            patches = Compose([grid])({"image": image})["image"]
+            found = Compose([grid, host.StainNormalized("image", normalizer)])({"image": image})["image"]
+        finally:
+            set_track_meta(True)
+        assert found.shape == patches.shape == (4, 3, 36, 28)
+        for before, after in zip(as_numpy(patches), as_numpy(found), strict=True):
+            wanted = normalizer(before, value_range=(0, 255), channel_axis=-3)
+            np.testing.assert_array_equal(after, wanted)
+        if track:
+            assert (type(found), found.meta.keys()) == (MetaTensor, patches.meta.keys())
+            assert found.applied_operations == patches.applied_operations
+
+    def test_the_group_of_patches(self, bridge, tiles):
+        stacked = np.moveaxis(tiles[1], -1, -3).copy()
+        transform = host.StainNormalized("image", bridge, value_range=(0, 1), group_key="slide")
+        for group in ("a", "b", None):
+            found = transform({"image": torch.from_numpy(stacked), "slide": group})["image"]
+            np.testing.assert_array_equal(np.moveaxis(found.numpy(), -3, -1), bridge(tiles[1], group=group))
+
+    def test_lazy_pipelines(self, macenko, tiles):
+        """What waits to be done to an image is done before it is normalized."""
+        image = MetaTensor(np.moveaxis(tiles[1][0], -1, 0).astype(np.float32))
+        turn, normalize = Rotate90d("image", spatial_axes=(0, 1)), host.StainNormalized("image", macenko)
+        eager, lazy = (Compose([turn, normalize], lazy=lazy)({"image": image})["image"] for lazy in (False, True))
+        np.testing.assert_array_equal(eager.numpy(), lazy.numpy())
 
     @pytest.mark.parametrize("channels", [0, 1, 2, 4])
     def test_other_numbers_of_channels_are_refused(self, macenko, channels):

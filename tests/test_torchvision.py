@@ -29,15 +29,9 @@ from stainxform.errors import (
 )
 from stainxform.testing import blank_image, in_range
 
-try:
-    v2 = pytest.importorskip("torchvision.transforms.v2")
-except RuntimeError as error:  # built for another torch
-    pytest.skip(f"torchvision does not load: {error}", allow_module_level=True)
-
-from torchvision import tv_tensors
-
-import stainxform.torchvision as host
-from stainxform.torchvision.augment import TorchRandom
+v2 = pytest.importorskip("torchvision.transforms.v2")
+tv_tensors = pytest.importorskip("torchvision.tv_tensors")
+host = pytest.importorskip("stainxform.torchvision")
 
 each_name = pytest.mark.parametrize("name", AUGMENTATIONS)
 CLONES = [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
@@ -124,7 +118,7 @@ class TestNormalize:
         np.testing.assert_array_equal(array(result), np.stack([normalizer(tile) for tile in tiles[1]]))
 
     def test_without_an_image_the_first_tensor_is_one(self, macenko, tiles):
-        tensor, other = (torch.from_numpy(arrange(tiles[1][i:], "CHW")) for i in (0, 1))
+        tensor, other = torch.from_numpy(arrange(tiles[1], "CHW")), torch.zeros(72, 56)
         found, left, label = host.StainNormalize(macenko)(tensor, other, 3)
         np.testing.assert_array_equal(array(found), macenko(tiles[1][0]))
         assert left is other
@@ -164,7 +158,7 @@ class TestNormalize:
         for given in (sample, image, (image, 3)):
             with pytest.raises(KeyError, match="group_key='slide' is not in the data"):
                 transform(given)
-        with pytest.raises(ParameterError, match="one name or number"):
+        with pytest.raises(ParameterError, match="a group is one name"):
             transform(sample | {"slide": ["a", "b"]})
         with pytest.raises(ParameterError, match="needs a calibration, and this is a 'macenko' model"):
             host.StainNormalize(macenko, group_key="slide")
@@ -228,7 +222,7 @@ class TestAugment:
             augment("hsv", p=2)
 
     def test_draws_fill_their_interval(self):
-        numbers = [TorchRandom().uniform(-2, 4) for _ in range(500)]
+        numbers = [host.augment.TorchRandom().uniform(-2, 4) for _ in range(500)]
         assert -2 <= min(numbers) < -1.9
         assert 3.9 < max(numbers) <= 4
         assert abs(np.mean(numbers) - 1) < 0.3

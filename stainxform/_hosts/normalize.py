@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Hashable, Mapping
 from typing import Any, TypeVar, cast
 
-from stainxform.errors import ParameterError, StainXformWarning
+from stainxform.errors import MissingKeyError, ParameterError, StainXformWarning
 from stainxform.normalizers.base import Normalizer
 from stainxform.normalizers.calibration import Calibration
 from stainxform.normalizers.calibration.groups import group_name
@@ -72,9 +72,10 @@ def check_group_key(normalizer: Normalizer, group_key: Hashable | None) -> None:
 
 
 def group_at(data: Mapping[Any, Any], group_key: Hashable) -> Hashable | None:
-    """The group that a sample is from; None: no group. KeyError if the sample does not say."""
+    """The group that a sample is from; None: no group. MissingKeyError if the sample does not say."""
     if group_key not in data:
-        raise KeyError(f"group_key={group_key!r} is not in the data, which hold: {', '.join(map(repr, data))}")
+        held = ", ".join(map(repr, data)) or "nothing"
+        raise MissingKeyError(f"group_key={group_key!r} is not in the data, which hold: {held}")
     return cast("Hashable | None", data[group_key])
 
 

@@ -6,7 +6,7 @@
 
 ``StainNormalize`` takes a model of any method; ``Macenko``, ``Reinhard``, ``StainLUT`` ... only their own. A pipeline
 saved by ``A.save`` or ``A.to_dict`` records the model's path; import this package before loading it again, and register methods and
-augmentations of your own before that.
+augmentations of your own: a pipeline that holds one that is not known raises MissingDependencyError.
 
 Each augmentation has a random transform, ``RandHED``, ``RandHSV`` ...; their arguments are given by keyword:
 
@@ -23,11 +23,9 @@ from stainxform._optional import require
 require("albumentations", "albumentations")
 
 from stainxform.albumentations.augment import RandAugmentation, of_augmentation  # noqa: E402
+from stainxform.albumentations.base import find_classes_when_asked  # noqa: E402
 from stainxform.albumentations.normalize import StainNormalize, of_method  # noqa: E402
 
 __all__ = ["RandAugmentation", "StainNormalize"]
-_written = set(__all__)
 __getattr__, __dir__, __all__ = attach(__name__, __all__, of_method, of_augmentation)
-
-for _name in set(__all__) - _written:  # A.load looks only among classes that exist
-    __getattr__(_name)
+find_classes_when_asked()

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from albumentations.core.transforms_interface import BaseTransformInitSchema, ImageOnlyTransform
+from albumentations.core.transforms_interface import BaseTransformInitSchema
 from pydantic import create_model
 
 from stainxform._hosts.augment import build, draw_from, parameter_names, signature, transform_doc, transform_name
+from stainxform.albumentations.base import ColorTransform, is_printing
 from stainxform.augment import Augmentation, Draw
 from stainxform.errors import ParameterError
 from stainxform.image.blank import OnBlank
@@ -19,7 +20,7 @@ from stainxform.image.blank import OnBlank
 __all__ = ["RandAugmentation", "of_augmentation"]
 
 
-class RandAugmentation(ImageOnlyTransform):
+class RandAugmentation(ColorTransform):
     """Draw from an augmentation, and apply the draw, with a probability. The base of ``RandHED`` and the others.
 
     Targets: image, images, volume (slice by slice), volumes; RGB, uint8 in 0..255 or float in 0..1. All images of a
@@ -56,13 +57,11 @@ class RandAugmentation(ImageOnlyTransform):
         """Augment an image ``(H, W, 3)``."""
         return self.augmentation(img, draw, on_blank=self.on_blank)
 
-    def apply_to_images(self, images: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
-        """Augment each of ``(N, H, W, 3)`` by itself, with the same draw."""
-        return self.apply(np.asarray(images), **params)
-
     def to_dict_private(self) -> dict[str, Any]:
         """The arguments, for serialization; ParameterError if some are objects rather than numbers and paths."""
         state = dict(super().to_dict_private())
+        if is_printing():
+            return state
         try:
             json.dumps(state)
         except TypeError:

@@ -16,10 +16,12 @@ from stainxform.normalizers.registry import Method
 
 __all__ = ["StainNormalize", "of_method"]
 
-from albumentations.core.transforms_interface import BaseTransformInitSchema, ImageOnlyTransform
+from albumentations.core.transforms_interface import BaseTransformInitSchema
+
+from stainxform.albumentations.base import ColorTransform, is_printing
 
 
-class StainNormalize(ImageOnlyTransform):
+class StainNormalize(ColorTransform):
     """Make images look like they came from the center that a model was fitted on.
 
     Targets: image, images, volume (slice by slice), volumes; RGB, uint8 in 0..255 or float in 0..1.
@@ -37,7 +39,7 @@ class StainNormalize(ImageOnlyTransform):
     group_key : str, optional
         The argument of a call that names the slide, patient or other group that its images are from, for a calibration,
         which may have a map for each: ``transform(image=image, slide="17")`` with ``group_key="slide"``. None, here or
-        in the call, and a group that is not known: the center's map. A call without it raises ValueError.
+        in the call, and a group that is not known: the center's map. A call without it raises MissingKeyError.
 
     Raises
     ------
@@ -94,13 +96,9 @@ class StainNormalize(ImageOnlyTransform):
         """Normalize an image ``(H, W, 3)``."""
         return self.normalizer(img, on_blank=self.on_blank, **in_group(self.normalizer, params.get("group")))
 
-    def apply_to_images(self, images: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
-        """Normalize each of ``(N, H, W, 3)`` by itself."""
-        return self.apply(np.asarray(images), **params)
-
     def to_dict_private(self) -> dict[str, Any]:
         """The arguments, for serialization; ParameterError if the model is an object rather than a path."""
-        if isinstance(self.model, Normalizer):
+        if isinstance(self.model, Normalizer) and not is_printing():
             raise ParameterError(
                 f"{type(self).__name__} holds a Normalizer, which cannot be serialized; "
                 "save it with normalizer.save(path) and pass model=path"

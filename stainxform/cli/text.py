@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ __all__ = ["complain", "err", "out", "plain_warnings", "printable", "progress", 
 
 
 _ARGUMENT = re.compile(
-    r"\b(force|resume|device|reader|keep_groups|keep_colors|missing|mpp_of_slide|mpp_tolerance)"
-    r"=(?:True\b|'([\w:]+)'|(\d+(?:\.\d+)?)|\.\.\.)"
+    r"\b(force|resume|device|reader|workdir|keep_groups|keep_colors|missing|mpp_of_slide|mpp_tolerance)"
+    r"=(?:True\b|'([^']+)'|(\d+(?:\.\d+)?)|\.\.\.)"
 )
 """Arguments that errors of the library advise, and that are options of the commands that may end with them."""
 
@@ -57,7 +58,11 @@ def complain(kind: str, message: object, console: Console | None = None) -> None
 def _with_options(message: str) -> str:
     """``force=True`` and ``device='cpu'`` as ``--force`` and ``--device cpu``."""
     message = message.replace("slides=...", "--slides")
-    return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')} {found[2] or found[3] or ''}".rstrip(), message)
+    return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')} {_quoted(found[2] or found[3])}".rstrip(), message)
+
+
+def _quoted(value: str | None) -> str:
+    return shlex.quote(value) if value else ""
 
 
 @contextmanager

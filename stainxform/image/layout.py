@@ -274,10 +274,13 @@ def _evaluate(pixels: np.ndarray, spec: ImageSpec, evaluate: Callable[[Planes], 
 def _map_tensor(image: Any, spec: ImageSpec, evaluate: Callable[[Planes], Planes]) -> Any:
     import torch
 
+    from stainxform._torch import undisturbed
+
     plain = image.as_subclass(torch.Tensor)
     planes = plain.movedim(spec.channel_axis, 0)
     planes = planes.to(torch.float64 if plain.dtype == torch.float64 else torch.float32)
-    planes = evaluate(((planes - spec.low) / spec.scale).clamp(0, 1)).clamp(0, 1) * spec.scale
+    with undisturbed():
+        planes = evaluate(((planes - spec.low) / spec.scale).clamp(0, 1)).clamp(0, 1) * spec.scale
     planes = planes.round() if spec.integer else planes + spec.low
     return rewrap(planes.to(plain.dtype).movedim(0, spec.channel_axis), image)
 

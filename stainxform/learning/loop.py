@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -21,10 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stainxform.errors import TrainingError
+from stainxform._torch import learning, predicting, seeded, threads
+from stainxform.errors import StainXformError, TrainingError
 from stainxform.io.atomic import atomic_write
 from stainxform.io.settings import for_json
 from stainxform.learning.settings import TrainingSettings
+from stainxform.learning.stop import Stop
 
 __all__ = ["CHECKPOINT", "LOG", "Task", "autocast", "train"]
 
@@ -84,10 +87,23 @@ def train(task: Task, settings: TrainingSettings, fingerprint: dict[str, Any]) -
     Raises
     ------
     TrainingError
-        A checkpoint of another run, a damaged one, or a loss that is not finite.
+        A checkpoint of another run, a damaged one, a loss that is not finite, or what torch cannot do on the device.
+    KeyboardInterrupt
+        Ctrl-C: after the step at hand. The message says where the checkpoint is that was written, and how to go on.
     """
+    try:
+        with learning(), threads(settings.threads):
+            return _train(task, settings, fingerprint)
+    except RuntimeError as error:
+        if isinstance(error, StainXformError):
+            raise
+        first = str(error).strip().partition("\n")[0]
+        raise TrainingError(f"torch cannot go on ({first}); another device= or smaller tiles may do") from error
+
+
+def _train(task: Task, settings: TrainingSettings, fingerprint: dict[str, Any]) -> dict[str, float]:
     net = task.net
-    with _private_random_state(), _Log(settings) as log, _progress(settings) as report:
+    with seeded(settings.seed) as seed, _Log(settings) as log, Stop() as stop, _progress(settings) as report:
         optimizer = torch.optim.Adam(task.parameter_groups(), fused=True)
         peaks = [group["lr"] for group in optimizer.param_groups]
         run = _Run(net, optimizer, best={k: v.detach().clone() for k, v in net.state_dict().items()})
@@ -99,7 +115,7 @@ def train(task: Task, settings: TrainingSettings, fingerprint: dict[str, Any]) -
         while run.step < settings.steps:
             for group, peak in zip(optimizer.param_groups, peaks):
                 group["lr"] = peak * settings.rate(run.step)
-            torch.manual_seed(settings.seed * 1_000_003 + run.step)
+            seed(settings.seed * 1_000_003 + run.step)
             net.train()
             optimizer.zero_grad(set_to_none=True)
             loss, numbers = task.step_loss(run.step, np.random.default_rng((settings.seed, run.step)))
@@ -113,24 +129,23 @@ def train(task: Task, settings: TrainingSettings, fingerprint: dict[str, Any]) -
             log.add(run.step, loss=value, **numbers)
             if run.step % settings.validate_every == 0 or run.step == settings.steps:
                 net.eval()
-                with torch.inference_mode():
+                with predicting():
                     result = task.validate()
                 run.consider(result)
                 log.add(run.step, **{f"val_{name}": number for name, number in result.items()})
                 if path:
                     log.flush()
                     run.store(path, key)
+            if stop.asked and run.step < settings.steps:
+                path = path or Path(tempfile.mkdtemp(prefix="stainxform-")) / CHECKPOINT
+                run.store(path, key)
+                raise KeyboardInterrupt(
+                    f"stopped after step {run.step} of {settings.steps}, saved as {path}; "
+                    f"to go on, fit once more with the same tiles and settings and with workdir={str(path.parent)!r}"
+                )
     net.load_state_dict(run.best)
     net.eval()
     return {**run.best_numbers, "step": run.best_step}
-
-
-@contextmanager
-def _private_random_state() -> Iterator[None]:
-    """Leave the caller's torch random state as it was."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    with torch.random.fork_rng(devices=devices):
-        yield
 
 
 def _fingerprint(known: dict[str, Any], settings: TrainingSettings) -> str:

@@ -35,9 +35,13 @@ class TrainingSettings(Settings):
     workdir : str or Path, optional
         Folder for the checkpoint, log.csv and TensorBoard events; None writes nothing.
     resume : bool, optional
-        Continue from the checkpoint in ``workdir`` if there is one.
+        Continue from the checkpoint in ``workdir`` if there is one. Ctrl-C writes one; without a ``workdir`` it goes to a
+        temporary folder, which is said.
     progress : bool, optional
         Show a progress bar; None: if stderr is a terminal.
+    threads : int, optional
+        Threads of torch on a CPU; None: as many as torch has. More than one wait for each other after every operation,
+        which a busy machine makes slow.
 
     Raises
     ------
@@ -55,6 +59,7 @@ class TrainingSettings(Settings):
     workdir: str | Path | None = None
     resume: bool = True
     progress: bool | None = None
+    threads: int | None = 1
 
     MAX_WARMUP: ClassVar[int] = 20
     """Steps over which the rate rises linearly, if a tenth of all steps is not less."""
@@ -63,7 +68,7 @@ class TrainingSettings(Settings):
         """See :class:`Settings`."""
         from stainxform._optional import pick_device
 
-        self.check_integers(steps=1, seed=0, validate_every=1)
+        self.check_integers(steps=1, seed=0, validate_every=1, **({} if self.threads is None else {"threads": 1}))
         if self.decay not in DECAYS:
             raise ParameterError(f"decay must be 'cosine', 'constant' or 'linear', got {self.decay!r}")
         if not isinstance(self.workdir, str | Path | None):

@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from stainxform._torch import predicting
+
 __all__ = ["Net", "with_fixed_statistics"]
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -54,7 +56,7 @@ def _statistics(net: nn.Module, norm: nn.Module, inputs: Iterable[Tensor]) -> tu
 
     handle = norm.register_forward_pre_hook(look)
     try:
-        with torch.inference_mode():
+        with predicting():
             for batch in inputs:
                 try:
                     net(batch)

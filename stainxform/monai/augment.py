@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,27 +15,43 @@ from monai.utils.enums import TransformBackends
 
 from stainxform._hosts.augment import build, draw_from, signature, transform_doc, transform_name
 from stainxform.augment import Augmentation, Draw
-from stainxform.errors import InvalidImageError
+from stainxform.errors import InvalidImageError, MissingKeyError
 from stainxform.image.blank import OnBlank, check_on_blank
-from stainxform.image.layout import ValueRange, check_range
+from stainxform.image.layout import ValueRange, check_image, check_range
 
-__all__ = ["RandAugmentation", "RandAugmentationd", "of_augmentation", "single_image"]
+__all__ = ["RandAugmentation", "RandAugmentationd", "each_of", "image_keys", "of_augmentation"]
 
 
-def single_image(img: NdarrayOrTensor) -> NdarrayOrTensor:
-    """The image ``(3, H, W)`` that a transform was given, without meta where MONAI is told not to track any.
+def each_of(img: Any, function: Callable[[NdarrayOrTensor], NdarrayOrTensor]) -> Any:
+    """Apply a function to the image ``(3, H, W)`` or the patches ``(N, 3, H, W)`` that a transform was given.
+
+    Of a list or a tuple to each by itself. Meta is dropped where MONAI is told not to track any.
 
     Raises
     ------
     InvalidImageError
-        A volume or a batch.
+        A volume, or another shape.
     """
-    if getattr(img, "ndim", 3) != 3:
+    if isinstance(img, list | tuple):
+        return type(img)([each_of(one, function) for one in img])
+    shape = tuple(getattr(img, "shape", (3, 0, 0)))  # what is no array is refused by those who know arrays
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[1] != 3):
         raise InvalidImageError(
-            f"expected one channel-first RGB image (3, H, W), got shape {tuple(img.shape)}; "
-            "pass the slices of a volume, or the images of a batch, one by one"
+            f"expected a channel-first RGB image (3, H, W) or patches (N, 3, H, W), got shape {shape}; "
+            "pass the slices of a volume one by one"
         )
-    return img.as_tensor() if isinstance(img, MetaTensor) and not get_track_meta() else img
+    return function(img.as_tensor() if isinstance(img, MetaTensor) and not get_track_meta() else img)
+
+
+def image_keys(transform: MapTransform, data: Mapping[Hashable, Any]) -> Iterator[Hashable]:
+    """The keys of a transform's images that are in the data; MissingKeyError for others, unless they are allowed."""
+    for key in transform.keys:
+        if key not in data and not transform.allow_missing_keys:
+            raise MissingKeyError(
+                f"key {key!r} of {type(transform).__name__} is not in the data, which hold: {', '.join(map(repr, data))}; "
+                "pass allow_missing_keys=True to skip it"
+            )
+    yield from (key for key in transform.keys if key in data)
 
 
 class RandAugmentation(RandomizableTransform):
@@ -87,7 +103,8 @@ class RandAugmentation(RandomizableTransform):
         Parameters
         ----------
         img : ndarray or Tensor
-            ``(3, H, W)`` numpy array, tensor or MetaTensor; uint8 in 0..255, or float in ``value_range``.
+            ``(3, H, W)``, or patches ``(N, 3, H, W)``: numpy array, tensor or MetaTensor; uint8 in 0..255, or float in
+            ``value_range``; or a list of these. All get the same draw.
         randomize : bool, optional
             Draw anew; otherwise the last draw is used.
 
@@ -99,14 +116,17 @@ class RandAugmentation(RandomizableTransform):
         Raises
         ------
         InvalidImageError
-            A volume, a batch, another number of channels, NaN, or values far outside ``value_range``.
+            A volume, another number of channels, NaN, or values far outside ``value_range``.
         NotEnoughTissueError
             A blank image, with ``on_blank="raise"``.
         """
-        img = single_image(img)
         if randomize:
             self.randomize()
+        return each_of(img, self._apply)
+
+    def _apply(self, img: NdarrayOrTensor) -> NdarrayOrTensor:
         if self.draw is None:
+            check_image(img, self.value_range, channel_axis=-3)
             return img
         return self.augmentation(img, self.draw, value_range=self.value_range, channel_axis=-3, on_blank=self.on_blank)
 
@@ -119,7 +139,7 @@ class RandAugmentationd(Randomizable, MapTransform):
     keys : hashable or sequence of hashable
         One key or several, of the images; all get the same draw.
     allow_missing_keys : bool, optional
-        Skip a key that is not in the data, instead of raising KeyError.
+        Skip a key that is not in the data, instead of raising MissingKeyError, a KeyError.
     **arguments
         Arguments of :class:`RandAugmentation`.
     """
@@ -153,7 +173,7 @@ class RandAugmentationd(Randomizable, MapTransform):
         """Return a new dictionary with the images under ``keys`` augmented and everything else as it was."""
         d = dict(data)
         self.randomize()
-        for key in self.key_iterator(d):
+        for key in image_keys(self, d):
             d[key] = self.augment(d[key], randomize=False)
         return d
 

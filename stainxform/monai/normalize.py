@@ -11,7 +11,7 @@ import numpy as np
 from stainxform._hosts.normalize import check_group_key, for_method, group_at, in_group
 from stainxform.image.blank import OnBlank, check_on_blank
 from stainxform.image.layout import ValueRange, check_image
-from stainxform.monai.augment import single_image
+from stainxform.monai.augment import each_of, image_keys
 from stainxform.normalizers.base import Normalizer
 from stainxform.normalizers.models import resolve_model
 from stainxform.normalizers.registry import Method
@@ -66,7 +66,8 @@ class StainNormalize(Transform):
         Parameters
         ----------
         img : ndarray or Tensor
-            ``(3, H, W)`` numpy array, tensor or MetaTensor; uint8 in 0..255, or float in ``value_range``.
+            ``(3, H, W)``, or patches ``(N, 3, H, W)``, each normalized by itself: numpy array, tensor or MetaTensor;
+            uint8 in 0..255, or float in ``value_range``; or a list of these.
         group : hashable, optional
             Of a calibration: the slide, patient or other group that the image is from; None, and a group that is not
             known: the center's map.
@@ -79,14 +80,15 @@ class StainNormalize(Transform):
         Raises
         ------
         InvalidImageError
-            A volume, a batch, another number of channels, NaN, or values far outside ``value_range``.
+            A volume, another number of channels, NaN, or values far outside ``value_range``.
         NotEnoughTissueError
             A blank image, with ``on_blank="raise"``.
         ParameterError
             A group, and a model that is no calibration.
         """
-        img, grouped = single_image(img), in_group(self.normalizer, group)
-        return self.normalizer(img, value_range=self.value_range, channel_axis=-3, on_blank=self.on_blank, **grouped)
+        options = {"value_range": self.value_range, "channel_axis": -3, "on_blank": self.on_blank}
+        options |= in_group(self.normalizer, group)
+        return each_of(img, lambda one: self.normalizer(one, **options))
 
 
 class StainNormalized(MapTransform):
@@ -103,11 +105,11 @@ class StainNormalized(MapTransform):
     on_blank : {"keep", "warn", "raise"}, optional
         See :class:`StainNormalize`.
     allow_missing_keys : bool, optional
-        Skip a key that is not in the data, instead of raising KeyError.
+        Skip a key that is not in the data, instead of raising MissingKeyError, a KeyError.
     group_key : hashable, optional
         Where the data name the slide, patient or other group that the images are from, for a calibration, which may have
         a map for each. None, here or in the data, and a group that is not known: the center's map. Data without this key
-        raise KeyError, whatever ``allow_missing_keys`` says.
+        raise MissingKeyError, a KeyError, whatever ``allow_missing_keys`` says.
 
     Raises
     ------
@@ -141,7 +143,7 @@ class StainNormalized(MapTransform):
         """Return a new dictionary with the images under ``keys`` normalized and everything else as it was."""
         d = dict(data)
         group = None if self.group_key is None else group_at(d, self.group_key)
-        for key in self.key_iterator(d):
+        for key in image_keys(self, d):
             d[key] = self.normalize(d[key], group)
         return d
 

@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
+from stainxform._torch import learning
 from stainxform.errors import InvalidImageError, ParameterError
 from stainxform.image.layout import ValueRange, check_range
 from stainxform.image.tissue import MIN_TISSUE_PIXELS, tissue_planes, too_little
@@ -48,6 +49,7 @@ class Normalize(nn.Module):
         The model is no path, normalizer or map, or a map that cannot be computed here.
     """
 
+    @learning()
     def __init__(self, model: str | Path | Normalizer | ImageMap, value_range: ValueRange = (0, 1)) -> None:
         super().__init__()
         found = model if isinstance(model, ImageMap) else resolve_model(model)
@@ -86,8 +88,15 @@ class Normalize(nn.Module):
             )
         low, high = (0.0, 255.0) if integer else self.value_range
         batch = image if image.ndim == 4 else image.unsqueeze(0)
-        result = cast(Tensor, self.core(batch, low, high))
+        result = self._in_full_precision(batch, low, high)
         return result if image.ndim == 4 else result.squeeze(0)
+
+    def _in_full_precision(self, batch: Tensor, low: float, high: float) -> Tensor:
+        device = batch.device.type  # plain torch, not our own contexts: this is what compilers read
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):
+                return cast(Tensor, self.core(batch, low, high))
+        return cast(Tensor, self.core(batch, low, high))
 
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode: the networks inside are trained already."""

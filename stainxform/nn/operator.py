@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stainxform._torch import learning
 from stainxform.errors import NotEnoughTissueError, ParameterError
 from stainxform.io.modelfile import pack, unpack
 from stainxform.maps import ColorMap
@@ -82,7 +83,7 @@ def normalize_backward(gradient: Tensor, batch: Tensor, model: Tensor, low: floa
             continue
         if not isinstance(color_map, ColorMap):
             raise ParameterError(f"no gradient flows through {normalizer.method!r}: detach its images")
-        with torch.enable_grad():
+        with learning():
             pixels = image.clone().requires_grad_()
             result = color_map(pixels, value_range=(low, high), channel_axis=-3)
             parts.append(torch.autograd.grad(result, pixels, upstream)[0])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from stainxform._torch import learning
 from stainxform.maps import ColorMap
 
 __all__ = ["MapColors", "traced"]
@@ -26,8 +27,9 @@ def traced(function: Callable[[Tensor], Tensor]) -> GraphModule:
     Numbers of the function become constants, its arrays float buffers. Bit-equal to calling it on a CPU tensor, and
     differentiable like it.
     """
-    with torch.device("cpu"):
-        graph = make_fx(lambda planes: function(planes), tracing_mode="symbolic")(torch.rand(3, 7))
+    with learning():
+        example = torch.linspace(0, 1, 21).reshape(3, 7)
+        graph = make_fx(lambda planes: function(planes), tracing_mode="symbolic")(example)
     _tidy(graph)
     for node in graph.graph.nodes:
         node.meta.clear()  # example values, source lines
@@ -64,6 +66,7 @@ class MapColors(nn.Module):
 
     fingerprint: Tensor
 
+    @learning()
     def __init__(self, color_map: ColorMap):
         super().__init__()
         self._map = color_map

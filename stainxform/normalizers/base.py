@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -360,6 +360,7 @@ class Normalizer(ABC):
         value_range: ValueRange | None = None,
         channel_axis: int | None = None,
         on_blank: OnBlank = "keep",
+        group: Hashable | None = None,
     ) -> Image:
         """Normalize an image, or each image of a batch by itself.
 
@@ -374,6 +375,8 @@ class Normalizer(ABC):
         on_blank : {"keep", "warn", "raise"}, optional
             A tile with too little tissue is returned unchanged ("keep"), with a StainXformWarning ("warn"), or raises
             NotEnoughTissueError ("raise").
+        group : hashable, optional
+            Of a calibration alone: the slide, patient or other group that the image is from.
 
         Returns
         -------
@@ -386,8 +389,14 @@ class Normalizer(ABC):
             No RGB image, NaN, or values far outside ``value_range``.
         NotEnoughTissueError
             A blank tile, with ``on_blank="raise"``.
+        ParameterError
+            An option that makes no sense, or a group, and this is no calibration.
         """
         check_on_blank(on_blank)
+        if group is not None:
+            raise ParameterError(
+                f"group={group!r} needs a calibration, and this is a {self.method!r} model; make one with its calibrate(...)"
+            )
         spec = check_image(image, value_range, channel_axis)
 
         def normalize(one: Image) -> Image:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from stainxform._torch import learning
 from stainxform.errors import NotEnoughTissueError
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.layout import Image
@@ -48,7 +49,8 @@ class NetworkNormalizer(Normalizer):
 
     def to(self, device: Any) -> Self:
         """A copy whose network is on ``device``; numpy images are then computed there."""
-        return replace(self, net=copy.deepcopy(self.net).to(device))
+        with learning():
+            return replace(self, net=copy.deepcopy(self.net).to(device))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as arrays: torch's own pickles hold memory addresses, so equal models would hash apart in caches."""
@@ -82,9 +84,10 @@ def load_weights(net: nn.Module, arrays: dict[str, np.ndarray]) -> None:
     RuntimeError
         Names or shapes differ.
     """
-    weights = {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
-    counters = {name: torch.zeros((), dtype=v.dtype) for name, v in net.state_dict().items() if not v.ndim}
-    net.load_state_dict(weights | counters, assign=True)
+    with learning():
+        weights = {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
+        counters = {name: torch.zeros((), dtype=v.dtype) for name, v in net.state_dict().items() if not v.ndim}
+        net.load_state_dict(weights | counters, assign=True)
 
 
 def tissue_sample(tiles: Any, min_tissue: float) -> Callable[[], Iterator[Image]]:

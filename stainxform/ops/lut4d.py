@@ -13,6 +13,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from stainxform._torch import learning, undisturbed
 from stainxform.color.interpolation import locate
 
 __all__ = ["collapse_gray", "identity_lut4d", "lookup_gray", "lut4d"]
@@ -54,7 +55,7 @@ def lut4d(lut: Tensor, context: Tensor, rgb: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-@torch.inference_mode(False)  # kept, and then used in training, too
+@learning()  # kept, and then used in training, too
 def _diagonal_corners(size: int) -> tuple[Tensor, Tensor]:
     """For each diagonal cell its 8 corners, ordered by m = the number of upper indices.
 
@@ -70,7 +71,7 @@ def _diagonal_corners(size: int) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache(maxsize=8)
-@torch.inference_mode(False)  # kept, and then used in training, too
+@learning()  # kept, and then used in training, too
 def _bernstein_rows(size: int, levels: int) -> tuple[Tensor, Tensor]:
     """For ``levels`` equally spaced grays: the diagonal cell of each and its four Bernstein weights B_m^3(d)."""
     cell, d = locate(torch.linspace(0, 1, levels, dtype=torch.float64), size)
@@ -78,6 +79,7 @@ def _bernstein_rows(size: int, levels: int) -> tuple[Tensor, Tensor]:
     return cell, weights
 
 
+@undisturbed()
 def collapse_gray(lut: Tensor, levels: int = 256) -> Tensor:
     """Collapse a 4D LUT onto the gray diagonal: ``(..., K, T, T, T)`` -> ``(..., K, levels)``, exactly.
 

@@ -35,7 +35,7 @@ def lut3d(lut: Tensor, rgb: Tensor, interpolation: str = "tetrahedral") -> Tenso
     """Interpolate ``lut (3, T, T, T)`` at ``rgb (3, ...)``; see ``stainxform.ops.lut3d``."""
     if not (_serves(lut, rgb, torch.float32, torch.uint8) and rgb.numel()):
         return reference.lut3d(lut, rgb, interpolation)
-    out = torch.empty(rgb.shape, dtype=rgb.dtype)
+    out = torch.empty_like(rgb, memory_format=torch.contiguous_format)
     kernel = kernels.Lut3DKernel(
         lut.detach().movedim(0, -1).numpy(), interpolation == "tetrahedral", (0.0,) * 3, (1.0,) * 3
     )
@@ -47,7 +47,7 @@ def lut4d(lut: Tensor, context: Tensor, rgb: Tensor) -> Tensor:
     """Interpolate ``lut (3, K, T, T, T)`` at ``context (...)`` and ``rgb (3, ...)``; see ``stainxform.ops.lut4d``."""
     if not (_serves(lut, rgb, torch.float32) and context.dtype == torch.float32 and rgb.numel()):
         return reference.lut4d(lut, context, rgb)
-    out = torch.empty(rgb.shape)
+    out = torch.empty_like(rgb, memory_format=torch.contiguous_format)
     kernels.lut4d(_colors_last(lut), context.detach().contiguous().numpy(), _row(rgb), _row(out))
     return out
 
@@ -57,7 +57,7 @@ def lookup_gray(table: Tensor, gray: Tensor, context: Tensor) -> Tensor:
     fits = _serves(table, gray, torch.uint8) and context.dtype == torch.float32 and table.shape[-1] == _LEVELS
     if not (fits and gray.numel()):
         return reference.lookup_gray(table, gray, context)
-    out = torch.empty(3, *gray.shape)
+    out = table.new_empty(3, *gray.shape)
     rows = kernels.four_values(table.detach().permute(2, 1, 0).numpy())
     gray, context = gray.contiguous(), context.detach().contiguous()
     kernels.gray_lut(rows, gray.numpy(), context.numpy(), _row(out), 0.0, 1.0, clip=False)

@@ -22,13 +22,14 @@ class TorchRandom:
 
     def uniform(self, low: float, high: float, /) -> float:
         """A number between ``low`` and ``high``."""
-        return low + (high - low) * torch.rand((), dtype=torch.float64).item()
+        return low + (high - low) * torch.rand((), dtype=torch.float64, device="cpu").item()
 
 
 class RandAugmentation(ColorTransform):
     """Draw from an augmentation, and apply the draw, with a probability. The base of ``RandHED`` and the others.
 
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone. Images are found as by
+    :class:`StainNormalize`.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ class RandAugmentation(ColorTransform):
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Decide whether to apply the augmentation, and draw: ``{"draw": None}`` if it is not applied."""
-        applied = torch.rand(()).item() < self.p
+        applied = torch.rand((), dtype=torch.float32, device="cpu").item() < self.p
         return {"draw": draw_from(self.augmentation, TorchRandom()) if applied else None}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:

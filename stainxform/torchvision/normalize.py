@@ -22,8 +22,9 @@ __all__ = ["StainNormalize", "of_method"]
 class StainNormalize(ColorTransform):
     """Make images look like they came from the center that a model was fitted on.
 
-    Takes any sample of torchvision's transforms v2. Changed are ``tv_tensors.Image``, ``tv_tensors.Video`` (frame by
-    frame) and PIL images of mode RGB; where there is none of these, the first pure tensor.
+    Takes any sample of torchvision's transforms, v1 and v2. Changed are ``tv_tensors.Image``, ``tv_tensors.Video`` (frame
+    by frame) and PIL images of mode RGB; where there is none of these, the first tensor, or numpy array ``(H, W, 3)`` or
+    ``(N, H, W, 3)``. A sample without an image, or in which several tensors or arrays may be images, is refused.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ class StainNormalize(ColorTransform):
     group_key : hashable, optional
         Where a sample, a dictionary or a tuple that holds one, names the slide, patient or other group that its images
         are from, for a calibration, which may have a map for each. None, here or in the sample, and a group that is not
-        known: the center's map. A sample without this key raises KeyError.
+        known: the center's map. A sample without this key raises MissingKeyError, a KeyError.
 
     Raises
     ------

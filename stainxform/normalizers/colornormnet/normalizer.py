@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from stainxform._native.native import each_in_order
+from stainxform._torch import learning
 from stainxform.color import CIELab
 from stainxform.errors import NotEnoughTissueError
 from stainxform.image.histogram import ColorHistogram
@@ -158,7 +159,7 @@ class ColorNormNet(NetworkNormalizer):
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], parameters: dict[str, Any]) -> Self:
         """See :meth:`Normalizer.from_arrays`."""
-        with torch.device("meta"):
+        with learning(), torch.device("meta"):
             net = ColorNormNetwork(float(parameters["max_offset"]))
         load_weights(net, arrays)
         return cls(net=net, training=dict(parameters["training"]))

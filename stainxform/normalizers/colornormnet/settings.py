@@ -36,6 +36,9 @@ class ColorNormNetSettings(TrainingSettings):
         Continue from the checkpoint in ``workdir``.
     progress : bool, optional
         Show a progress bar; None: if stderr is a terminal.
+    threads : int, optional
+        Threads of torch on a CPU; None: as many as torch has. More than one wait for each other after every operation,
+        which a busy machine makes slow.
     batch : int, optional
         Crops in a step (paper: 128).
     crop : int, optional

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from stainxform._optional import pick_device
+from stainxform._torch import learning, predicting, seeded
 from stainxform.color import CIELab
 from stainxform.image.tissue import tissue_planes
 from stainxform.learning import data
@@ -35,7 +36,7 @@ def offset_loss(error: Tensor, l2_weight: float) -> Tensor:
 def tissue_offsets(net: ColorNormNetwork, planes: np.ndarray, device: torch.device) -> tuple[np.ndarray, int]:
     """Predicted a, b offsets summed over the tissue of RGB planes ``(3, H, W)``, float64 ``(2,)``, and its pixels."""
     lab = CIELab().from_rgb(planes).astype(np.float32)
-    with torch.inference_mode():
+    with predicting():
         predicted = net(torch.from_numpy(lab)[None].to(device))[0, 1:].cpu().numpy()
     tissue = tissue_planes(planes)
     return predicted[:, tissue].sum(1, dtype=np.float64), int(tissue.sum())
@@ -108,8 +109,7 @@ def train_colornormnet(
     """
     device = pick_device(settings.device)
     settings = replace(settings, crop=min(settings.crop, data.smallest_side(tiles, MIN_CROP, "ColorNormNet")))
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(settings.seed)
+    with learning(), seeded(settings.seed):
         net = ColorNormNetwork(settings.max_offset)
     kept, held_out = data.hold_out(len(tiles), settings.val_fraction, settings.seed)
     task = ColorNormNetTask(net, data.some_of(tiles, kept), data.some_of(tiles, held_out), settings, device)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from stainxform._optional import is_tensor
+from stainxform._torch import learning, predicting
 from stainxform.errors import NotEnoughTissueError
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.layout import Image, ImageSpec, as_numpy, check_image, like, read_planes, write_planes
@@ -66,7 +67,7 @@ class GeneratorMap(ImageMap):
         """Translate each image, on its own device (numpy: on that of the network). No gradient flows to the image."""
         home = next(self.net.parameters()).device
         device = image.device if is_tensor(image) and image.device.type != "cpu" else home
-        net = self.net if device == home else copy.deepcopy(self.net).to(device)
+        net = self.net if device == home else _moved(self.net, device)
         source = np.moveaxis(as_numpy(image), spec.channel_axis, 0)
         result = np.empty(tuple(image.shape), source.dtype)
         target = np.moveaxis(result, spec.channel_axis, 0)
@@ -77,10 +78,15 @@ class GeneratorMap(ImageMap):
         return like(result, image)
 
 
+def _moved(net: Generator, device: torch.device) -> Generator:
+    with learning():
+        return copy.deepcopy(net).to(device)
+
+
 def _run(net: Generator, planes: np.ndarray, device: torch.device) -> np.ndarray:
     """Float planes ``(3, H, W)`` in [0, 1] through the network."""
     height, width = planes.shape[1:]
-    with torch.inference_mode():
+    with predicting():
         result = net(_batch(planes).to(device))[0] / 2 + 0.5
     return result[:, :height, :width].cpu().numpy().astype(planes.dtype)
 
@@ -146,7 +152,8 @@ class StainGAN(NetworkNormalizer):
                 planes = read_planes(np.moveaxis(tile, -1, 0), check_image(tile))
                 yield _batch(planes).to(self.device)
 
-        return GeneratorMap(with_fixed_statistics(self.net, inputs), fixed=True)
+        with learning():
+            return GeneratorMap(with_fixed_statistics(self.net, inputs), fixed=True)
 
     def image_map(self, image: Image, spec: ImageSpec, histogram: ColorHistogram) -> GeneratorMap:
         """The generator, normalized by the statistics of the image."""
@@ -168,7 +175,7 @@ class StainGAN(NetworkNormalizer):
         # The sizes are those of the weights, so a file cannot ask for more memory than it fills.
         width = len(arrays["model.1.weight"])
         blocks = sum(name.endswith("conv_block.1.weight") for name in arrays)
-        with torch.device("meta"):
+        with learning(), torch.device("meta"):
             net = Generator(width, blocks)
         load_weights(net, arrays)
         return cls(net=net, training=dict(parameters["training"]))

@@ -40,6 +40,8 @@ class StainGANSettings(TrainingSettings):
         Continue from the checkpoint in ``workdir``.
     progress : bool, optional
         Show a progress bar; None: if stderr is a terminal.
+    threads : int, optional
+        Threads of torch on a CPU; None: as many as torch has.
     source : str, Path, array_like, Dataset or iterable of these, optional
         Tiles of the other center: a folder, a glob pattern, files, arrays or a Dataset. Blank ones are skipped.
     crop : int, optional
@@ -76,6 +78,7 @@ class StainGANSettings(TrainingSettings):
     pool: int = 50
     decay: str = "linear"
     validate_every: int = 500
+    threads: int | None = None
 
     MAX_WARMUP: ClassVar[int] = 0
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stainxform._optional import pick_device
+from stainxform._torch import learning, seeded
 from stainxform.learning import data
 from stainxform.learning.loop import autocast, train
 from stainxform.normalizers.staingan.network import STRIDE, CycleGAN, Generator, ImagePool
@@ -115,8 +116,7 @@ def train_staingan(
     smallest = min(data.smallest_side(tiles, MIN_CROP, "StainGAN") for tiles in (target, source))
     settings = replace(settings, crop=min(settings.crop, smallest) // STRIDE * STRIDE)
     device = pick_device(settings.device)
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(settings.seed)
+    with learning(), seeded(settings.seed):
         net = CycleGAN(settings.width, settings.blocks, settings.pool, settings.crop)
     task = StainGANTask(net, target, source, settings, device)
     names = ("crop", "width", "blocks", "pool", "learning_rate", "cycle_weight", "identity_weight")

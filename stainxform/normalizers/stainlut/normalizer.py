@@ -19,6 +19,7 @@ from stainxform._native import native
 from stainxform._native.kernels import four_values, gray_lut
 from stainxform._native.kernels import gray_levels as native_gray_levels
 from stainxform._optional import is_tensor
+from stainxform._torch import learning, predicting, seeded
 from stainxform.errors import ParameterError
 from stainxform.image.histogram import ColorHistogram
 from stainxform.image.layout import (
@@ -95,7 +96,7 @@ class ContextMap(ImageMap):
         """Colors ``(3, H, W)`` by torch, on the device of the gray image."""
         here = gray.device == self.table.device
         encoder = self.encoder if here else copy.deepcopy(self.encoder).to(gray.device)
-        with torch.inference_mode():
+        with predicting():
             context = encoder(gray.to(torch.float32) / 255)
             return lookup_gray(self.table.to(gray.device), gray[0, 0], context[0, 0])
 
@@ -170,7 +171,7 @@ class StainLUT(NetworkNormalizer):
         """The Predictor's fusion of the lookup tables for this image, and the Encoder."""
         weights = gray_weights_of(self.gray)
         gray = image_gray(image, spec, weights).to(self.device)
-        with torch.inference_mode():
+        with predicting():
             table = self.net.table(self.net.predictor(gray.to(torch.float32) / 255))
         return ContextMap(table, self.net.encoder, weights, self.inference)
 
@@ -194,13 +195,14 @@ class StainLUT(NetworkNormalizer):
             for tile in sample():
                 yield image_gray(tile, check_image(tile), weights).to(self.device, torch.float32) / 255
 
-        with torch.inference_mode():
+        with predicting():
             each = torch.stack([self.net.predictor.numbers(gray)[0] for gray in grays()])
             numbers, n = each.double().mean(0).float(), self.net.bases
             table = self.net.table(Fusion(numbers[: 9 * n].reshape(3, 3 * n), numbers[9 * n :]))
         encoder = self.net.encoder
         if encoder.norm == "instance":
-            encoder = with_fixed_statistics(encoder, grays)
+            with learning():
+                encoder = with_fixed_statistics(encoder, grays)
             encoder.norm = "running"
         return ContextMap(table, encoder, weights, self.inference)
 
@@ -227,12 +229,12 @@ class StainLUT(NetworkNormalizer):
         luts = arrays["luts"]
         if luts.ndim != 6 or min(luts.shape) < 1 or luts.shape[1] != 3:
             raise ValueError(f"luts have shape {luts.shape}, expected (n, 3, K, T, T, T)")
-        with torch.random.fork_rng(devices=()):
+        with learning(), seeded(0):
             net = StainLUTNet(
                 luts.shape[0], luts.shape[-1], luts.shape[2],
                 encoder_norm=parameters["encoder_norm"], predictor_norm=parameters["predictor_norm"],
             )  # fmt: skip
-        net.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
+            net.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
         gray = parameters["gray"]
         return cls(
             net=net,

@@ -73,6 +73,9 @@ class StainLUTSettings(TrainingSettings):
         Continue from the checkpoint in ``workdir``.
     progress : bool, optional
         Show a progress bar; None: if stderr is a terminal.
+    threads : int, optional
+        Threads of torch on a CPU; None: as many as torch has. More than one wait for each other after every operation,
+        which a busy machine makes slow.
     crop : int, optional
         Side in pixels of the random crop that the Encoder and the loss see in a step; None takes whole tiles. The
         Predictor always sees whole tiles: give tiles of about the size that will be normalized.

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stainxform._optional import pick_device
+from stainxform._torch import learning, seeded
 from stainxform.learning import data
 from stainxform.learning.loop import autocast, train
 from stainxform.normalizers.stainlut.network import StainLUTNet, gray_levels, regularization
@@ -94,8 +95,7 @@ def train_stainlut(tiles: Sequence[np.ndarray], settings: StainLUTSettings) -> t
     """
     device = pick_device(settings.device)
     data.smallest_side(tiles, MIN_CROP, "StainLUT")
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(settings.seed)
+    with learning(), seeded(settings.seed):
         net = StainLUTNet(
             settings.bases, settings.size, settings.context_nodes, settings.dropout,
             encoder_norm=settings.encoder_norm, predictor_norm=settings.predictor_norm,

@@ -34,6 +34,9 @@ class StainNetSettings(TrainingSettings):
         Continue from the checkpoint in ``workdir``.
     progress : bool, optional
         Show a progress bar; None: if stderr is a terminal.
+    threads : int, optional
+        Threads of torch on a CPU; None: as many as torch has. More than one wait for each other after every operation,
+        which a busy machine makes slow.
     teacher : str, Path or Normalizer, optional
         A normalizer fitted on our center, or the path of its model file.
     batch : int, optional

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stainxform._optional import pick_device
+from stainxform._torch import learning, seeded
 from stainxform.learning import data
 from stainxform.learning.loop import train
 from stainxform.normalizers.stainnet.network import StainNetwork
@@ -82,8 +83,7 @@ def train_stainnet(pairs: list[ColorPairs], settings: StainNetSettings) -> tuple
     TrainingError
         See :func:`stainxform.learning.loop.train`.
     """
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(settings.seed)
+    with learning(), seeded(settings.seed):
         net = StainNetwork()
     kept, held_out = (
         ColorPairs.join([pairs[i] for i in part])
