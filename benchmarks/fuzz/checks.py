@@ -26,14 +26,15 @@ LAST_BITS = 0.01
 def only_our_warnings(overflow: bool = False) -> Iterator[None]:
     """A warning of numpy is a division by zero that nobody meant: an error. Ours, and those of hosts, are none.
 
-    ``overflow``: infinite values on the way are none either, as models of hostile numbers have them; NaN is.
+    ``overflow``: infinite values and NaN on the way are none either, as models of hostile numbers have them; in the result
+    they are.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.filterwarnings("error", category=RuntimeWarning)
         warnings.filterwarnings("ignore", category=StainXformWarning)
         if overflow:
-            warnings.filterwarnings("ignore", message="(divide by zero|overflow)", category=RuntimeWarning)
+            warnings.filterwarnings("ignore", message="(divide by zero|overflow|invalid value encountered in (?!cast))", category=RuntimeWarning)
         yield
 
 

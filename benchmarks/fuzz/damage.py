@@ -32,14 +32,15 @@ TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4
 # ---------------------------------------------------------------- files
 
 
-def seeds(folder: Path) -> list[bytes]:
-    """Whole slides to damage."""
+def seeds(folder: Path, size: int = 320) -> list[bytes]:
+    """Whole slides to damage, ``size`` pixels high; of JPEG and deflate, a chain and SubIFDs, BigTIFF."""
     import tifffile
 
     from stainxform.samples import pair
 
-    image = pair(1, (320, 384), seed=9)[0][0].copy()
-    image[:, 256:] = 244
+    tile = 64 if size >= 320 else 16
+    image = pair(1, (size, size * 6 // 5), seed=9)[0][0].copy()
+    image[:, size * 4 // 5 :] = 244
     made = []
     for number, (levels, big, sub, options) in enumerate(
         (
@@ -55,7 +56,7 @@ def seeds(folder: Path) -> list[bytes]:
             for rank in range(levels):
                 file.write(
                     np.ascontiguousarray(image[:: 1 << rank, :: 1 << rank]),
-                    tile=(64, 64),
+                    tile=(tile, tile),
                     metadata=None,
                     subfiletype=int(rank > 0),
                     subifds=levels - 1 if sub and rank == 0 else None,
@@ -65,7 +66,7 @@ def seeds(folder: Path) -> list[bytes]:
     return made
 
 
-def ome_seeds(folder: Path) -> list[bytes]:
+def ome_seeds(folder: Path, size: int = 320) -> list[bytes]:
     """OME-TIFF files whose XML is worth damage: one series, a macro before the scan, channels as pages, our own writer's."""
     import tifffile
 
@@ -74,19 +75,20 @@ def ome_seeds(folder: Path) -> list[bytes]:
     from stainxform.samples import pair
     from stainxform.slides import write_slide
 
-    image = pair(1, (320, 384), seed=9)[0][0].copy()
-    image[:, 256:] = 244
+    tile = (64, 64) if size >= 320 else (16, 16)
+    image = pair(1, (size, size * 6 // 5), seed=9)[0][0].copy()
+    image[:, size * 4 // 5 :] = 244
     metadata = {"axes": "YXS", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 0.5, "PhysicalSizeYUnit": "µm"}
     made = []
     for number in range(3):
         path = folder / f"ome{number}.ome.tif"
         with tifffile.TiffWriter(path, ome=True) as file:
-            tiled = {"tile": (64, 64), "compression": "deflate", "photometric": "rgb"}
+            tiled = {"tile": tile, "compression": "deflate", "photometric": "rgb"}
             if number == 1:
-                file.write(image[:64, :96].copy(), metadata={"axes": "YXS", "Name": "macro"}, **tiled)
+                file.write(image[: size // 5, : size // 4].copy(), metadata={"axes": "YXS", "Name": "macro"}, **tiled)
             if number == 2:
                 planes = {"axes": "CYX", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm"}
-                file.write(np.moveaxis(image, -1, 0).copy(), tile=(64, 64), compression="deflate", metadata=planes)
+                file.write(np.moveaxis(image, -1, 0).copy(), tile=tile, compression="deflate", metadata=planes)
             else:
                 file.write(image, subifds=1, metadata=metadata, **tiled)
                 file.write(image[::2, ::2].copy(), subfiletype=1, **tiled)

@@ -71,7 +71,7 @@ class Campaign:
             worker.close()
 
     def run_guided(self, kind: str, count: int | None, minutes: float | None) -> None:
-        """Inputs made by libFuzzer, in rounds of a minute, so that little is lost when it is stopped."""
+        """Inputs made by libFuzzer, in rounds of some minutes, so that little is lost when it is stopped."""
         until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
         fuzzer = GUIDED[kind](self.folder / "work" / kind)
         while time.monotonic() < until:
@@ -79,7 +79,7 @@ class Campaign:
             done = entry["next"]
             if minutes is None and (done >= count if count is not None else entry["cpu_seconds"] >= GUIDED_AIMS[kind]):
                 return
-            seconds = min(60.0, max(until - time.monotonic(), 1.0))
+            seconds = min(fuzzer.round_seconds, max(until - time.monotonic(), 1.0))
             found = fuzzer.run(seconds, None if count is None else count - done)
             self.note(kind, done + found.inputs, found.cpu_seconds, found.outcomes, found.faults)
 

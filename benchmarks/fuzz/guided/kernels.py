@@ -22,6 +22,8 @@ SANITIZE = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=undefi
 class Kernels:
     """Builds the harness once, when the sources are newer than it, and runs it."""
 
+    round_seconds = 60.0
+
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder

@@ -114,7 +114,7 @@ def _monai(normalizer: Normalizer, before: list[str], after: list[str], as_float
 
     def steps(names: list[str]) -> list[Any]:
         crop = Lambdad("image", lambda x: x[:, *_slices(x)])
-        return [{"left to right": FlipD("image", 2), "upside down": FlipD("image", 1), "cropped": crop}[name] for name in names]
+        return [{"left to right": FlipD("image", 1), "upside down": FlipD("image", 0), "cropped": crop}[name] for name in names]
 
     scale = [ScaleIntensityRanged("image", 0, 255, 0, 1, dtype=np.float32)] if as_float else []
     more = []
@@ -155,7 +155,7 @@ def _torchvision(normalizer: Normalizer, before: list[str], after: list[str], as
     from torchvision.transforms import v2
 
     def steps(names: list[str]) -> list[Any]:
-        crop = v2.Lambda(lambda x: x[..., *_slices(x)])
+        crop = v2.Lambda(lambda x: tv_tensors.wrap(x[..., *_slices(x)], like=x), tv_tensors.Image)
         made = {"left to right": v2.RandomHorizontalFlip(1), "upside down": v2.RandomVerticalFlip(1), "cropped": crop}
         return [made[name] for name in names]
 
