@@ -24,7 +24,7 @@ from faults import Faults
 from guided import GUIDED
 from journal import Journal
 from kinds import KINDS
-from worker import Worker
+from worker import Worker, limit_memory
 
 HOUR = 3600.0
 
@@ -62,10 +62,12 @@ class Campaign:
         if first >= wanted:
             return
         worker = Worker(kind, first, self.folder / "work" / kind, KINDS[kind].seconds)
-        until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+        until = float("inf")
         try:
             while self.journal.of(kind)["next"] < wanted and time.monotonic() < until:
                 report = worker.poll()
+                if minutes is not None and worker.started and until == float("inf"):
+                    until = time.monotonic() + 60 * minutes
                 self.note(kind, report.upto, report.cpu_seconds, report.outcomes, report.faults)
         finally:
             worker.close()
@@ -89,9 +91,12 @@ class Campaign:
 
 
 def again(kind: str, number: int, folder: Path) -> None:
-    """One numbered input, in this process: what is wrong is raised."""
+    """One numbered input, in this process and within its limit of memory: what is wrong is raised."""
     folder.mkdir(parents=True, exist_ok=True)
-    print(KINDS[kind](folder).case(number))
+    made = KINDS[kind](folder)
+    made.case(0)
+    limit_memory(made.memory)
+    print(made.case(number))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -130,7 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
     print("\n".join(lines))
     if chosen.table:
         page.write_campaign(chosen.table, lines)
-    print("\n".join(failed), file=sys.stderr)
+    if failed:
+        print("\n".join(failed), file=sys.stderr)
     return int(bool(failed or campaign.faults.all()))
 
 

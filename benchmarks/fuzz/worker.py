@@ -49,7 +49,7 @@ def work(kind_name: str, first: int, state_path: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     kind = KINDS[kind_name](folder)
     kind.case(0)  # what is imported and compiled at first use belongs to the start
-    _limit_memory(kind.memory)
+    limit_memory(kind.memory)
     answers, sys.stdout = sys.stdout, sys.stderr
 
     def tell(**answer: Any) -> None:
@@ -93,7 +93,7 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def _limit_memory(more: int) -> None:
+def limit_memory(more: int) -> None:
     """Let the process have so many bytes of address space beyond what its libraries took."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + more
@@ -123,16 +123,18 @@ class Worker:
             file.write(bytes(struct.calcsize(_FORMAT)))
         self._state = Path(file.name)
         folder.mkdir(parents=True, exist_ok=True)
-        self._log = folder / "log"
+        self._log_path = folder / "log"
+        self._log = self._log_path.open("ab")
+        self.started = False
+        """Whether it does inputs already."""
         self._start()
-        while not self._ready and self.poll().faults == []:
-            pass
 
     def _start(self) -> None:
         self._state.write_bytes(struct.pack(_FORMAT, self._next, time.monotonic() + START_SECONDS))
+        self._log.truncate(0)
         command = [sys.executable, __file__, self._kind, str(self._next), str(self._state), str(self._folder)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log.open("wb"), text=True,
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log, text=True,
             env=os.environ | {"OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1"},
         )  # fmt: skip
         self._cpu, self._ready = 0.0, False
@@ -155,7 +157,7 @@ class Worker:
         return report
 
     def _take(self, answer: dict[str, Any], report: Report) -> None:
-        self._ready = True
+        self._ready = self.started = True
         if "fault" in answer:
             report.faults.append(answer)
         elif "upto" in answer:
@@ -169,10 +171,11 @@ class Worker:
         return number, began
 
     def _died(self, report: Report) -> None:
-        code = self._process.wait()
+        self._process.communicate()
+        code = self._process.returncode
         if not self._ready:
-            raise RuntimeError(f"the worker for {self._kind} does not start; see {self._log}")
-        log = self._log.read_text(errors="replace")[-3000:]
+            raise RuntimeError(f"the worker for {self._kind} does not start; see {self._log_path}")
+        log = self._log_path.read_text(errors="replace")[-3000:]
         self._go_on(report, f"the process died: {_how(code, log)}", log)
 
     def _check_time(self, report: Report) -> None:
@@ -192,6 +195,7 @@ class Worker:
         """End the process."""
         self._process.kill()
         self._process.communicate()
+        self._log.close()
         self._state.unlink(missing_ok=True)
 
 

@@ -27,21 +27,21 @@ class Kind(Protocol):
 
 
 class _Kinds(dict[str, str]):
-    """Classes by name, imported when asked for: each kind needs other libraries."""
+    """Classes by name, or as ``module:Class``, imported when asked for: each kind needs other libraries."""
 
     def __getitem__(self, name: str) -> Callable[[Path], Kind]:
-        module, _, attribute = super().__getitem__(name).partition(":")
-        return getattr(import_module(f"kinds.{module}"), attribute)
+        module, _, attribute = (name if ":" in name else super().__getitem__(name)).partition(":")
+        return getattr(import_module(module), attribute)
 
     def values(self) -> Iterator[Callable[[Path], Kind]]:
         return (self[name] for name in self)
 
 
 KINDS = _Kinds(
-    images="images:Images",
-    pipelines="pipelines:Pipelines",
-    slides="slides:Slides",
-    models="models:Models",
-    commands="commands:Commands",
-    files="files:Files",
+    images="kinds.images:Images",
+    pipelines="kinds.pipelines:Pipelines",
+    slides="kinds.slides:Slides",
+    models="kinds.models:Models",
+    commands="kinds.commands:Commands",
+    files="kinds.files:Files",
 )

@@ -86,8 +86,10 @@ def _through(image: np.ndarray, steps: list[str]) -> np.ndarray:
 
 
 def _tolerance(name: str, as_float: bool) -> float:
-    return 1.01 if any(net in name for net in NETWORKS) else 0.6 * as_float
-    # to float: hosts multiply by 1/255 or divide, and where a color is estimated from, last bits decide between two levels
+    """8-bit levels. To floats, hosts divide by 255 or multiply by 1/255: last bits, which estimates and networks amplify."""
+    if any(net in name for net in NETWORKS):
+        return 4.0 if as_float else 1.01
+    return 0.6 if as_float else 0.0
 
 
 def _is_blank(normalizer: Normalizer, image: np.ndarray) -> bool:
