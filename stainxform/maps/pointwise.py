@@ -34,7 +34,10 @@ __all__ = ["ChannelAffineMap", "CurveMap", "NonnegativeStainMap", "PointwiseNetM
 def _check_finite(name: str, value: np.ndarray, shape: tuple[int, ...]) -> None:
     """ParameterError for what would turn an image black, or into something else, without a word."""
     if np.shape(value) != shape or not np.isfinite(value).all():
-        raise ParameterError(f"{name} must be finite numbers of shape {shape}, got {np.asarray(value).tolist()}")
+        got = np.asarray(value)
+        raise ParameterError(
+            f"{name} must be finite numbers of shape {shape}, got {got.tolist() if got.size < 20 else got.shape}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +156,9 @@ class CurveMap(ColorMap):
     """
 
     curves: np.ndarray
+
+    def __post_init__(self) -> None:
+        _check_finite("curves", self.curves, (3, max(np.size(self.curves) // 3, 1)))
 
     def evaluate(self, planes: Planes) -> Planes:
         """Look each channel up in its curve."""

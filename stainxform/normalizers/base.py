@@ -45,6 +45,12 @@ class Summary(Protocol):
         ...
 
 
+_OF_A_BAD_FILE = (
+    LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError, AssertionError,
+)  # fmt: skip
+"""What numbers and settings that no fit gave may end in."""
+
+
 @dataclass(frozen=True)
 class CenterInfo:
     """What a model file says about the center it was fitted on: never file names, never pixels."""
@@ -508,7 +514,7 @@ class Normalizer(ABC):
                 raise ValueError(f"min_tissue is {min_tissue}, not a fraction from 0 to 1")
             tissue = TissueColor.from_numbers(parameters.pop("tissue")) if "tissue" in parameters else None
             normalizer = kind.from_arrays(state.arrays, parameters)
-        except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        except _OF_A_BAD_FILE as error:
             raise ModelFileError(f"{origin} is no valid {state.method!r} model ({error}); fit it again") from error
         info = CenterInfo(state.center, state.tiles, state.license, state.library_version, tissue)
         return normalizer.with_info(info, min_tissue)

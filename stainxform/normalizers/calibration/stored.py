@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stainxform.errors import ParameterError
+from stainxform.image.layout import check_image
 from stainxform.io.settings import init_fields
 from stainxform.maps.base import ColorMap
 
@@ -72,11 +73,23 @@ def pack_map(color_map: ColorMap, prefix: str, arrays: dict[str, np.ndarray]) ->
 
 
 def unpack_map(packed: Any, arrays: dict[str, np.ndarray]) -> ColorMap:
-    """Put a map together again; KeyError, TypeError or ValueError for what is none: it comes from a file."""
+    """Put a map together again, and try it; an exception of any kind for what is none: it comes from a file."""
     found = _unpack(packed, arrays)
     if not isinstance(found, ColorMap):
         raise ValueError(f"{type(found).__name__} is no color map")
+    _try(found)
     return found
+
+
+def _try(color_map: ColorMap) -> None:
+    """Apply a map to some colors in every way it will be applied; ValueError where no color comes out."""
+    levels = np.array([0, 1, 60, 128, 200, 254, 255], np.uint8)
+    colors = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(1, -1, 3)
+    for image in (colors, (colors / 255).astype(np.float32), colors / 255):
+        with np.errstate(all="ignore"):
+            result = color_map.apply(image, check_image(image))
+        if result.shape != image.shape or not np.isfinite(result).all():
+            raise ValueError(f"a {type(color_map).__name__} does not give colors")
 
 
 def _pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
