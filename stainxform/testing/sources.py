@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from stainxform.testing.images import memory_layouts
 
@@ -61,6 +60,8 @@ class Stored:
 
 
 def _files(tiles: Sequence[np.ndarray], folder: Path, suffix: str = ".png") -> list[Path]:
+    from PIL import Image
+
     found = [folder / f"{number:04d}{suffix}" for number in range(len(tiles))]
     for path, tile in zip(found, tiles):
         Image.fromarray(tile).save(path, lossless=True)
@@ -86,7 +87,9 @@ def _memmap(tiles: Sequence[np.ndarray], folder: Path) -> np.ndarray:
     return np.asanyarray(np.load(folder / "tiles.npy", mmap_mode="r"))
 
 
-def _pil(tiles: Sequence[np.ndarray]) -> list[Image.Image]:
+def _pil(tiles: Sequence[np.ndarray]) -> list[Any]:
+    from PIL import Image
+
     return [Image.fromarray(tile) for tile in tiles]
 
 
