@@ -27,8 +27,10 @@ from slide_layouts import (  # noqa: E402
     OME,
     READ,
     REFUSED,
+    SCAN,
     TILE,
     halves,
+    ome,
     on_white,
     single,
     with_alpha,
@@ -172,6 +174,17 @@ def test_what_is_not_believed_is_said_in_the_log(file, caplog):
         caplog.clear()
         sx.open_slide(file(name)).close()
         assert words in caplog.text
+
+
+@pytest.mark.parametrize(("shape", "level"), [((300, 400), "WARNING"), ((60, 50), "INFO")])
+def test_another_scan_that_is_left_out_is_said(tmp_path, caplog, shape, level):
+    ome(SCAN, ("other", lambda image: np.ascontiguousarray(image[: shape[0], : shape[1]]), {}))(
+        tmp_path / "slide.tif", tissue()
+    )
+    with caplog.at_level("INFO", "stainxform.slides"):
+        sx.open_slide(tmp_path / "slide.tif", "tifffile").close()
+    (record,) = [record for record in caplog.records if "holds 2 images, of which 'scan', 421 x 333" in record.message]
+    assert record.levelname == level
 
 
 def test_units_of_the_schema():

@@ -41,6 +41,9 @@ _OVERVIEW_LINE = re.compile(
 _NAME, _DESCRIPTION = 64, 2000
 """Characters at the end of a name, and at the beginning of a description, in which these are looked for."""
 
+_SCAN = 0.25
+"""Another image of this part of the slide's area may be a scan of its own: a warning says that it is left out."""
+
 _log = logging.getLogger("stainxform.slides")
 
 
@@ -97,9 +100,13 @@ def find_slide(path: Path, file: Any) -> Series:
 def _series(path: Path, images: Sequence[_Image], pages: list[Any]) -> Series:
     chosen = _largest(path, images)
     if len(images) > 1 and chosen.ome:
-        _log.info(
-            "%s: of its %d images the slide is %r, %d x %d", path, len(images), _short(chosen.name), *chosen.shape[::-1]
-        )
+        others = [image for image in images if image is not chosen and not image.fault and not _is_overview(image.name)]
+        scans = any(_area(image) >= _area(chosen) * _SCAN for image in others)
+        _log.log(
+            logging.WARNING if scans else logging.INFO,
+            "%s holds %d images, of which %r, %d x %d, is read",
+            path, len(images), _short(chosen.name), *chosen.shape[::-1],
+        )  # fmt: skip
     base = Picture(chosen.pages)
     taken = {page.offset for image in images if image.ome for page in image.pages}
     pictures = tuple(_pyramid(base, [page for page in pages if page.offset not in taken]))
@@ -118,8 +125,8 @@ def _largest(path: Path, images: Sequence[_Image]) -> _Image:
         raise UnfitSlideError(
             f"{path} holds no slide, only images called {', '.join(_short(image.name) for image in images[:8])}"
         )
-    area = max(image.shape[0] * image.shape[1] for image in shown)
-    largest = [image for image in shown if image.shape[0] * image.shape[1] == area]
+    area = max(map(_area, shown))
+    largest = [image for image in shown if _area(image) == area]
     fit = [image for image in largest if not image.fault]
     if not fit:
         named = (
@@ -137,6 +144,10 @@ def _largest(path: Path, images: Sequence[_Image]) -> _Image:
             "you want as a file of its own"
         )
     return fit[0]
+
+
+def _area(image: _Image) -> int:
+    return image.shape[0] * image.shape[1]
 
 
 def _is_overview(name: str) -> bool:
