@@ -72,7 +72,7 @@ def learning() -> Iterator[None]:
 @contextmanager
 def seeded(seed: int) -> Iterator[Callable[[int], None]]:
     """Random numbers from a seed, and a function that seeds anew; the caller's generators are as before afterwards."""
-    used = torch.cuda.is_initialized()
+    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if used else ()):
         # On a GPU that nobody has used yet, a seed would be remembered until somebody does.
         renew = torch.manual_seed if used or not torch.cuda.is_available() else torch.default_generator.manual_seed

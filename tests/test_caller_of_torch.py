@@ -69,7 +69,6 @@ def everything(method, tiles, folder):
     loaded, images = sx.load(folder / "model.safetensors"), as_tensor(theirs)
     color_map = loaded.fixed_map or loaded.map_for_tiles(list(theirs))
     modules = {"module": Normalize(loaded), "map module": Normalize(color_map)}
-    modules["pickled module"] = pickle.loads(pickle.dumps(modules["module"]))
     found = {f"weight {name}": array for name, array in fitted.arrays().items()}
     found |= {name: module(images).numpy() for name, module in modules.items()}
     found |= {
@@ -78,6 +77,7 @@ def everything(method, tiles, folder):
         "tensor": loaded(images).numpy(),
         "map": color_map(theirs[0]),
         "pickled": pickle.loads(pickle.dumps(loaded))(theirs[0]),
+        "pickled module": pickle.loads(pickle.dumps(modules["module"]))(images).numpy(),
     }
     return found, modules
 
@@ -105,7 +105,12 @@ def test_an_export_in_a_strange_program(normalizers, tiles, tmp_path):
     pytest.importorskip("onnx")
     color_map = normalizers["macenko"].map_for(tiles[1][0])
     export(color_map, tmp_path / "plain.onnx")
-    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode(), default_dtype(torch.float64), torch.device("meta"):
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        torch.inference_mode(),
+        default_dtype(torch.float64),
+        torch.device("meta"),
+    ):
         export(color_map, tmp_path / "strange.onnx")
     assert (tmp_path / "plain.onnx").read_bytes() == (tmp_path / "strange.onnx").read_bytes()
 
@@ -174,7 +179,16 @@ def test_ctrl_c_on_the_command_line(tiles, tmp_path):
 
     (tmp_path / "tiles").mkdir()
     Image.fromarray(tiles[0][0]).save(tmp_path / "tiles" / "a.png")
-    command = ["fit", str(tmp_path / "tiles"), "-o", str(tmp_path / "m.safetensors"), "--method", "stainlut", "--steps", "4"]
+    command = [
+        "fit",
+        str(tmp_path / "tiles"),
+        "-o",
+        str(tmp_path / "m.safetensors"),
+        "--method",
+        "stainlut",
+        "--steps",
+        "4",
+    ]
     command += ["--set", "bases=2", "--set", "size=5", "--set", "crop=32", "--workdir", str(tmp_path / "work dir")]
     with ctrl_c_after(2):
         result = CliRunner().invoke(app, command)
@@ -226,7 +240,11 @@ def test_a_forked_child_comes_back(parent, normalizers, tmp_path):
         normalizers[name].save(tmp_path / name)
     files = [str(tmp_path / name) for name in names]
     run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORK, parent, *files], capture_output=True, text=True, timeout=180, check=False
+        [sys.executable, "-W", "ignore", "-c", FORK, parent, *files],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
     assert run.returncode == 0, run.stderr
 

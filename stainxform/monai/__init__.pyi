@@ -603,7 +603,7 @@ class RandBrightnessContrastd(RandAugmentationd):
         An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
     allow_missing_keys : bool, optional
-        Skip a key that is not in the data, instead of raising KeyError.
+        Skip a key that is not in the data, instead of raising MissingKeyError, a KeyError.
     """
 
     def __init__(
@@ -695,7 +695,7 @@ class RandHEDd(RandAugmentationd):
         An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
     allow_missing_keys : bool, optional
-        Skip a key that is not in the data, instead of raising KeyError.
+        Skip a key that is not in the data, instead of raising MissingKeyError, a KeyError.
     """
 
     def __init__(
@@ -779,7 +779,7 @@ class RandHSVd(RandAugmentationd):
         An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
     allow_missing_keys : bool, optional
-        Skip a key that is not in the data, instead of raising KeyError.
+        Skip a key that is not in the data, instead of raising MissingKeyError, a KeyError.
     """
 
     def __init__(
@@ -866,7 +866,7 @@ class RandStainNAd(RandAugmentationd):
         An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
     allow_missing_keys : bool, optional
-        Skip a key that is not in the data, instead of raising KeyError.
+        Skip a key that is not in the data, instead of raising MissingKeyError, a KeyError.
     """
 
     def __init__(
@@ -934,7 +934,7 @@ class RandStainGrayscaled(RandAugmentationd):
         An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
     allow_missing_keys : bool, optional
-        Skip a key that is not in the data, instead of raising KeyError.
+        Skip a key that is not in the data, instead of raising MissingKeyError, a KeyError.
     """
 
     def __init__(
@@ -1035,7 +1035,7 @@ class RandStainJitterd(RandAugmentationd):
         An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
     allow_missing_keys : bool, optional
-        Skip a key that is not in the data, instead of raising KeyError.
+        Skip a key that is not in the data, instead of raising MissingKeyError, a KeyError.
     """
 
     def __init__(
@@ -1118,7 +1118,7 @@ class RandStainStyled(RandAugmentationd):
         An image with too little tissue to estimate from is returned unchanged ("keep"), with a StainXformWarning
         ("warn"), or raises NotEnoughTissueError ("raise").
     allow_missing_keys : bool, optional
-        Skip a key that is not in the data, instead of raising KeyError.
+        Skip a key that is not in the data, instead of raising MissingKeyError, a KeyError.
     """
 
     def __init__(

@@ -86,7 +86,7 @@ class StainNormalize(Transform):
         ParameterError
             A group, and a model that is no calibration.
         """
-        options = {"value_range": self.value_range, "channel_axis": -3, "on_blank": self.on_blank}
+        options: dict[str, Any] = {"value_range": self.value_range, "channel_axis": -3, "on_blank": self.on_blank}
         options |= in_group(self.normalizer, group)
         return each_of(img, lambda one: self.normalizer(one, **options))
 

@@ -232,7 +232,8 @@ class RandBrightnessContrast(RandAugmentation):
 
     Draws from :class:`stainxform.augment.BrightnessContrast`.
 
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone. Images are found as by
+    :class:`StainNormalize`.
 
     Source: Tellez et al., Medical Image Analysis 58, 2019.
 
@@ -267,7 +268,8 @@ class RandHED(RandAugmentation):
 
     Draws from :class:`stainxform.augment.HED`.
 
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone. Images are found as by
+    :class:`StainNormalize`.
 
     Source: Tellez et al., IEEE TMI 37(9), 2018; Medical Image Analysis 58, 2019.
 
@@ -310,7 +312,8 @@ class RandHSV(RandAugmentation):
 
     Draws from :class:`stainxform.augment.HSV`.
 
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone. Images are found as by
+    :class:`StainNormalize`.
 
     Source: Tellez et al., Medical Image Analysis 58, 2019.
 
@@ -347,7 +350,8 @@ class RandStainNA(RandAugmentation):
 
     Draws from :class:`stainxform.augment.RandStainNA`.
 
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone. Images are found as by
+    :class:`StainNormalize`.
 
     Source: Shen et al., MICCAI 2022, arXiv 2206.12694.
 
@@ -387,7 +391,8 @@ class RandStainGrayscale(RandAugmentation):
 
     Draws from :class:`stainxform.augment.StainGrayscale`.
 
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone. Images are found as by
+    :class:`StainNormalize`.
 
     Source: ITU-R BT.601; as a baseline in Tellez et al., Medical Image Analysis 58, 2019.
 
@@ -415,7 +420,8 @@ class RandStainJitter(RandAugmentation):
 
     Draws from :class:`stainxform.augment.StainJitter`.
 
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone. Images are found as by
+    :class:`StainNormalize`.
 
     Source: StainTools (Byfield 2018); Macenko et al., ISBI 2009, for the stain vectors.
 
@@ -465,7 +471,8 @@ class RandStainStyle(RandAugmentation):
 
     Draws from :class:`stainxform.augment.StainStyle`.
 
-    All images and frames of a call get the same draw; masks, boxes and labels are left alone.
+    All images and frames of a call get the same draw; masks, boxes and labels are left alone. Images are found as by
+    :class:`StainNormalize`.
 
     Source: stainxform; any fitted pointwise method.
 
