@@ -58,7 +58,9 @@ def complain(kind: str, message: object, console: Console | None = None) -> None
 def _with_options(message: str) -> str:
     """``force=True`` and ``device='cpu'`` as ``--force`` and ``--device cpu``."""
     message = message.replace("slides=...", "--slides")
-    return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')} {_quoted(found[2] or found[3])}".rstrip(), message)
+    return _ARGUMENT.sub(
+        lambda found: f"--{found[1].replace('_', '-')} {_quoted(found[2] or found[3])}".rstrip(), message
+    )
 
 
 def _quoted(value: str | None) -> str:
