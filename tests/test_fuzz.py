@@ -43,7 +43,9 @@ def run(*arguments):
 COUNTS = {"images": 60, "pipelines": 25, "slides": 24, "models": 120, "files": 60, "commands": 12}
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind in ("slides", "commands"))) for kind in COUNTS])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind in ("slides", "commands"))) for kind in COUNTS]
+)
 def test_inputs_do_no_harm(kind, tmp_path):
     from kinds import KINDS
 

@@ -59,7 +59,9 @@ def test_a_spline_of_unequal_knots_is_refused():
         unpack_map(packed, arrays)
 
 
-@pytest.mark.parametrize("value", [1.5, None, [], "map", {"": 3}, {"": {"type": "Normalizer", "fields": {}}}, {"": {"array": "nothing"}}])
+@pytest.mark.parametrize(
+    "value", [1.5, None, [], "map", {"": 3}, {"": {"type": "Normalizer", "fields": {}}}, {"": {"array": "nothing"}}]
+)
 def test_a_file_whose_maps_are_none_is_refused(bridge_path, value):
     state = read_model(bridge_path)
     state.parameters["maps"] = value

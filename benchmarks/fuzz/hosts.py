@@ -121,7 +121,9 @@ def _albumentations(normalizer: Normalizer, value_range: tuple[float, float], on
     return call
 
 
-def _albumentations_pipeline(normalizer: Normalizer, value_range: tuple[float, float], on_blank: str) -> Callable[[Any], Any]:
+def _albumentations_pipeline(
+    normalizer: Normalizer, value_range: tuple[float, float], on_blank: str
+) -> Callable[[Any], Any]:
     from albumentations import Compose
 
     transform = Compose([for_albumentations.StainNormalize(normalizer, on_blank)])
@@ -137,7 +139,9 @@ def _torchvision(normalizer: Normalizer, value_range: tuple[float, float], on_bl
     return for_torchvision().StainNormalize(normalizer, value_range, on_blank)
 
 
-def _torchvision_sample(normalizer: Normalizer, value_range: tuple[float, float], on_blank: str) -> Callable[[Any], Any]:
+def _torchvision_sample(
+    normalizer: Normalizer, value_range: tuple[float, float], on_blank: str
+) -> Callable[[Any], Any]:
     transform = for_torchvision().StainNormalize(normalizer, value_range, on_blank)
     return lambda image: transform({"image": image, "label": 3})["image"]
 

@@ -34,7 +34,16 @@ SIDE = 128
 SIZES = (128, 96, 120, 64)
 """Sides of the tiles, which change, so that what is kept for a size shows."""
 
-METHODS = ("transport", "macenko", "vahadane", "stainlut", "staingan", "stainnet", "colornormnet", "calibration of transport")
+METHODS = (
+    "transport",
+    "macenko",
+    "vahadane",
+    "stainlut",
+    "staingan",
+    "stainnet",
+    "colornormnet",
+    "calibration of transport",
+)
 
 
 def resident() -> int:
@@ -166,7 +175,9 @@ def main(arguments: list[str] | None = None) -> int:
     rows = []
     for name in chosen.only or list(loops()):
         command = [sys.executable, __file__, "--here", name, "--tiles", str(chosen.tiles)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
         if done.returncode:
             raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
         rows.append(json.loads(done.stdout.splitlines()[-1]))

@@ -150,7 +150,9 @@ def wrong(rng: Rng) -> Any:
         lambda: tile[None, None],
         lambda: np.zeros(3, np.uint8),
         lambda: np.uint8(7),
-        lambda: tile.astype(rng.choice(["int16", "uint16", "int8", "int32", "int64", "bool", "complex64", "object", "S3", "U2"])),
+        lambda: tile.astype(
+            rng.choice(["int16", "uint16", "int8", "int32", "int64", "bool", "complex64", "object", "S3", "U2"])
+        ),
         lambda: (tile / 255).astype(rng.choice([">f4", ">f8", ">f2", "longdouble", "m8[s]"])),
         lambda: tile.astype(np.float32),  # 0..255 where 0..1 is said
         lambda: (tile / 255).astype(np.float32) / 255,
