@@ -67,10 +67,10 @@ def test_what_dies_hangs_or_raises_is_noted_and_the_rest_is_done(tmp_path, monke
     from worker import Worker
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
-    worker = Worker("broken_kind:Broken", 1, tmp_path / "work", seconds=3)
+    worker = Worker("broken_kind:Broken", 1, tmp_path / "work", seconds=0.5)
     found = {}
     try:
-        for _ in range(200):
+        for _ in range(400):
             report = worker.poll()
             found |= {fault["number"]: fault["fault"] for fault in report.faults}
             if report.upto > 20:

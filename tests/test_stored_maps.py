@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import stainxform as sx
+from stainxform.color import CIELab
 from stainxform.errors import ModelFileError
 from stainxform.io.modelfile import read_model, write_model
 from stainxform.maps import ChannelAffineMap, CurveMap, Lut3DMap, StainMatrixMap
-from stainxform.color import CIELab
 from stainxform.normalizers.calibration.stored import pack_map, unpack_map
 from stainxform.normalizers.khan import MonotoneSpline, StainSplineMap
 

@@ -24,7 +24,7 @@ from stainxform.nn import Normalize
 def import_torchvision() -> bool:
     """Import torchvision, with stand-ins for compiled operators of a build that does not fit torch: transforms need none."""
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except ImportError:
         return False
     except Exception:
