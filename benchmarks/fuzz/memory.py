@@ -25,7 +25,7 @@ from typing import Any
 _HERE = Path(__file__).parent
 sys.path[:0] = [str(_HERE), str(_HERE.parent), str(_HERE.parents[1])]
 
-import numpy as np
+import numpy as np  # noqa: E402
 
 GROWTH = 16 << 20
 """Bytes."""

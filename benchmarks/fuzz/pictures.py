@@ -115,7 +115,7 @@ def _poisoned(values: np.ndarray, value_range: tuple[float, float], rng: Rng) ->
 def in_memory(array: np.ndarray, rng: Rng, numpy: bool = True) -> np.ndarray:
     """The same values laid out otherwise in memory; torch has no negative strides and no read-only memory."""
     kinds = ["contiguous", "contiguous", "fortran", "strided", "swapped"]
-    kind = str(rng.choice(kinds + ["backwards", "frozen", "unaligned"] if numpy else kinds))
+    kind = str(rng.choice([*kinds, "backwards", "frozen", "unaligned"] if numpy else kinds))
     if kind == "fortran":
         return np.asfortranarray(array)
     if kind == "swapped":

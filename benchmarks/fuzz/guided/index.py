@@ -46,7 +46,7 @@ class Index:
             old.unlink()
         command = [sys.executable, __file__, str(self._folder)]
         options = ["-max_len=65536", "-rss_limit_mb=2048"]
-        found, text = libfuzzer.run(command, self._folder, seconds, runs, options, {"OMP_NUM_THREADS": "1"})
+        found, _ = libfuzzer.run(command, self._folder, seconds, runs, options, {"OMP_NUM_THREADS": "1"})
         for path in sorted(found_folder.glob("*.json")):
             found.faults.append(
                 {**json.loads(path.read_text()), "example": path.stem, "data": path.with_suffix(".bin").read_bytes()}

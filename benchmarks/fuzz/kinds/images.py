@@ -71,7 +71,7 @@ class Images:
             if not any(_blank(normalizer, one, shown) for one in images):
                 raise where.broken("refused as blank, though it is not", str(error))
             return "refused as blank"
-        plain, plain_error = attempt(lambda: normalizer(shown.pixels, value_range=shown.value_range))
+        _, plain_error = attempt(lambda: normalizer(shown.pixels, value_range=shown.value_range))
         if plain_error is None and shown.pixels.size:
             raise where.broken("refused by the host alone", str(error)) from error
         return "refused"
