@@ -43,7 +43,9 @@ def run(*arguments):
 COUNTS = {"images": 60, "pipelines": 25, "slides": 24, "models": 120, "files": 60, "commands": 12}
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind in ("slides", "commands"))) for kind in COUNTS])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind in ("slides", "commands"))) for kind in COUNTS]
+)
 def test_inputs_do_no_harm(kind, tmp_path):
     from kinds import KINDS
 
@@ -65,10 +67,10 @@ def test_what_dies_hangs_or_raises_is_noted_and_the_rest_is_done(tmp_path, monke
     from worker import Worker
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
-    worker = Worker("broken_kind:Broken", 1, tmp_path / "work", seconds=3)
+    worker = Worker("broken_kind:Broken", 1, tmp_path / "work", seconds=0.5)
     found = {}
     try:
-        for _ in range(200):
+        for _ in range(400):
             report = worker.poll()
             found |= {fault["number"]: fault["fault"] for fault in report.faults}
             if report.upto > 20:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import stainxform as sx
+from stainxform.color import CIELab
 from stainxform.errors import ModelFileError
 from stainxform.io.modelfile import read_model, write_model
 from stainxform.maps import ChannelAffineMap, CurveMap, Lut3DMap, StainMatrixMap
-from stainxform.color import CIELab
 from stainxform.normalizers.calibration.stored import pack_map, unpack_map
 from stainxform.normalizers.khan import MonotoneSpline, StainSplineMap
 
@@ -59,7 +59,9 @@ def test_a_spline_of_unequal_knots_is_refused():
         unpack_map(packed, arrays)
 
 
-@pytest.mark.parametrize("value", [1.5, None, [], "map", {"": 3}, {"": {"type": "Normalizer", "fields": {}}}, {"": {"array": "nothing"}}])
+@pytest.mark.parametrize(
+    "value", [1.5, None, [], "map", {"": 3}, {"": {"type": "Normalizer", "fields": {}}}, {"": {"array": "nothing"}}]
+)
 def test_a_file_whose_maps_are_none_is_refused(bridge_path, value):
     state = read_model(bridge_path)
     state.parameters["maps"] = value

@@ -34,7 +34,11 @@ def only_our_warnings(overflow: bool = False) -> Iterator[None]:
         warnings.filterwarnings("error", category=RuntimeWarning)
         warnings.filterwarnings("ignore", category=StainXformWarning)
         if overflow:
-            warnings.filterwarnings("ignore", message="(divide by zero|overflow|invalid value encountered in (?!cast))", category=RuntimeWarning)
+            warnings.filterwarnings(
+                "ignore",
+                message="(divide by zero|overflow|invalid value encountered in (?!cast))",
+                category=RuntimeWarning,
+            )
         yield
 
 

@@ -78,7 +78,13 @@ def ome_seeds(folder: Path, size: int = 320) -> list[bytes]:
     tile = (64, 64) if size >= 320 else (16, 16)
     image = pair(1, (size, size * 6 // 5), seed=9)[0][0].copy()
     image[:, size * 4 // 5 :] = 244
-    metadata = {"axes": "YXS", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 0.5, "PhysicalSizeYUnit": "µm"}
+    metadata = {
+        "axes": "YXS",
+        "PhysicalSizeX": 0.5,
+        "PhysicalSizeXUnit": "µm",
+        "PhysicalSizeY": 0.5,
+        "PhysicalSizeYUnit": "µm",
+    }
     made = []
     for number in range(3):
         path = folder / f"ome{number}.ome.tif"
@@ -252,5 +258,3 @@ def _tags(data: bytearray) -> Tags | None:
     except (struct.error, IndexError):
         return None
     return tags if tags.entries else None
-
-

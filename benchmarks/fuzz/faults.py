@@ -19,7 +19,7 @@ EXAMPLES = 5
 """Inputs kept of each fault."""
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 (what it is called everywhere here)
     """A rule that was broken: ``place`` says which and where, in words that do not depend on the input."""
 
     def __init__(self, place: str, message: str = ""):

@@ -24,7 +24,7 @@ from stainxform.nn import Normalize
 def import_torchvision() -> bool:
     """Import torchvision, with stand-ins for compiled operators of a build that does not fit torch: transforms need none."""
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except ImportError:
         return False
     except Exception:
@@ -121,7 +121,9 @@ def _albumentations(normalizer: Normalizer, value_range: tuple[float, float], on
     return call
 
 
-def _albumentations_pipeline(normalizer: Normalizer, value_range: tuple[float, float], on_blank: str) -> Callable[[Any], Any]:
+def _albumentations_pipeline(
+    normalizer: Normalizer, value_range: tuple[float, float], on_blank: str
+) -> Callable[[Any], Any]:
     from albumentations import Compose
 
     transform = Compose([for_albumentations.StainNormalize(normalizer, on_blank)])
@@ -137,7 +139,9 @@ def _torchvision(normalizer: Normalizer, value_range: tuple[float, float], on_bl
     return for_torchvision().StainNormalize(normalizer, value_range, on_blank)
 
 
-def _torchvision_sample(normalizer: Normalizer, value_range: tuple[float, float], on_blank: str) -> Callable[[Any], Any]:
+def _torchvision_sample(
+    normalizer: Normalizer, value_range: tuple[float, float], on_blank: str
+) -> Callable[[Any], Any]:
     transform = for_torchvision().StainNormalize(normalizer, value_range, on_blank)
     return lambda image: transform({"image": image, "label": 3})["image"]
 

@@ -25,7 +25,7 @@ from typing import Any
 _HERE = Path(__file__).parent
 sys.path[:0] = [str(_HERE), str(_HERE.parent), str(_HERE.parents[1])]
 
-import numpy as np
+import numpy as np  # noqa: E402
 
 GROWTH = 16 << 20
 """Bytes."""
@@ -34,7 +34,16 @@ SIDE = 128
 SIZES = (128, 96, 120, 64)
 """Sides of the tiles, which change, so that what is kept for a size shows."""
 
-METHODS = ("transport", "macenko", "vahadane", "stainlut", "staingan", "stainnet", "colornormnet", "calibration of transport")
+METHODS = (
+    "transport",
+    "macenko",
+    "vahadane",
+    "stainlut",
+    "staingan",
+    "stainnet",
+    "colornormnet",
+    "calibration of transport",
+)
 
 
 def resident() -> int:
@@ -166,7 +175,9 @@ def main(arguments: list[str] | None = None) -> int:
     rows = []
     for name in chosen.only or list(loops()):
         command = [sys.executable, __file__, "--here", name, "--tiles", str(chosen.tiles)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
         if done.returncode:
             raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
         rows.append(json.loads(done.stdout.splitlines()[-1]))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from faults import Faults
 from journal import Journal
-
 from pages import cpu_name, write_between_marks
 
 TITLE = "Reliability"

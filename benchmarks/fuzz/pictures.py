@@ -115,7 +115,7 @@ def _poisoned(values: np.ndarray, value_range: tuple[float, float], rng: Rng) ->
 def in_memory(array: np.ndarray, rng: Rng, numpy: bool = True) -> np.ndarray:
     """The same values laid out otherwise in memory; torch has no negative strides and no read-only memory."""
     kinds = ["contiguous", "contiguous", "fortran", "strided", "swapped"]
-    kind = str(rng.choice(kinds + ["backwards", "frozen", "unaligned"] if numpy else kinds))
+    kind = str(rng.choice([*kinds, "backwards", "frozen", "unaligned"] if numpy else kinds))
     if kind == "fortran":
         return np.asfortranarray(array)
     if kind == "swapped":
@@ -150,7 +150,9 @@ def wrong(rng: Rng) -> Any:
         lambda: tile[None, None],
         lambda: np.zeros(3, np.uint8),
         lambda: np.uint8(7),
-        lambda: tile.astype(rng.choice(["int16", "uint16", "int8", "int32", "int64", "bool", "complex64", "object", "S3", "U2"])),
+        lambda: tile.astype(
+            rng.choice(["int16", "uint16", "int8", "int32", "int64", "bool", "complex64", "object", "S3", "U2"])
+        ),
         lambda: (tile / 255).astype(rng.choice([">f4", ">f8", ">f2", "longdouble", "m8[s]"])),
         lambda: tile.astype(np.float32),  # 0..255 where 0..1 is said
         lambda: (tile / 255).astype(np.float32) / 255,

@@ -19,12 +19,12 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 sys.path[:0] = [str(_HERE), str(_HERE.parent), str(_HERE.parents[1])]
 
-import page
-from faults import Faults
-from guided import GUIDED
-from journal import Journal
-from kinds import KINDS
-from worker import Worker, limit_memory
+import page  # noqa: E402
+from faults import Faults  # noqa: E402
+from guided import GUIDED  # noqa: E402
+from journal import Journal  # noqa: E402
+from kinds import KINDS  # noqa: E402
+from worker import Worker, limit_memory  # noqa: E402
 
 HOUR = 3600.0
 
@@ -74,8 +74,8 @@ class Campaign:
 
     def run_guided(self, kind: str, count: int | None, minutes: float | None) -> None:
         """Inputs made by libFuzzer, in rounds of some minutes, so that little is lost when it is stopped."""
-        until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
         fuzzer = GUIDED[kind](self.folder / "work" / kind)
+        until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
         while time.monotonic() < until:
             entry = self.journal.of(kind)
             done = entry["next"]

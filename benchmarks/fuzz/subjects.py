@@ -72,8 +72,14 @@ def augmentations() -> dict[str, Augmentation]:
             found[f"{name} {preset}"] = kind.preset(preset, **own)
         if not PRESETS.get(name):
             found[name] = kind(**own)
-    found["stain_jitter of given stains"] = AUGMENTATIONS["stain_jitter"](stain_matrix="he", sigma=(-1, 1), bias=(-1, 1))
-    found["stain_jitter without residual"] = AUGMENTATIONS["stain_jitter"](residual=False, tissue_only=False, sigma=(-0.2, 0.2))
+    found["stain_jitter of given stains"] = AUGMENTATIONS["stain_jitter"](
+        stain_matrix="he", sigma=(-1, 1), bias=(-1, 1)
+    )
+    found["stain_jitter without residual"] = AUGMENTATIONS["stain_jitter"](
+        residual=False, tissue_only=False, sigma=(-0.2, 0.2)
+    )
     found["style mixed"] = AUGMENTATIONS["style"](interpolate=True, **needed["style"])
-    found["randstainna laplace"] = AUGMENTATIONS["randstainna"](distribution="laplace", spread=1.0, **needed["randstainna"])
+    found["randstainna laplace"] = AUGMENTATIONS["randstainna"](
+        distribution="laplace", spread=1.0, **needed["randstainna"]
+    )
     return found

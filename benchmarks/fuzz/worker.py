@@ -27,8 +27,11 @@ from typing import Any
 _HERE = Path(__file__).parent
 sys.path[:0] = [str(_HERE), str(_HERE.parents[1])]
 
-_FORMAT = "<qd"
-"""Number of the input in work, and when it was begun (monotonic clock)."""
+_FORMAT = "<qdd"
+"""Number of the input in work, when it was begun (monotonic clock), and the CPU seconds of the process by then."""
+
+WAITING = 10
+"""A case hangs when it has used its seconds on a CPU, or so many times as long has passed: other programs may be busy."""
 
 START_SECONDS = 300
 REPORT_SECONDS = 1.0
@@ -61,7 +64,7 @@ def work(kind_name: str, first: int, state_path: Path, folder: Path) -> None:
     told, number = time.monotonic(), first
     tell(ready=True)
     while True:
-        struct.pack_into(_FORMAT, state, 0, number, time.monotonic())
+        struct.pack_into(_FORMAT, state, 0, number, time.monotonic(), time.process_time())
         try:
             outcomes[kind.case(number)] += 1
         except BaseException as error:  # an exit is a fault, too
@@ -130,7 +133,7 @@ class Worker:
         self._start()
 
     def _start(self) -> None:
-        self._state.write_bytes(struct.pack(_FORMAT, self._next, time.monotonic() + START_SECONDS))
+        self._state.write_bytes(struct.pack(_FORMAT, self._next, time.monotonic() + START_SECONDS, START_SECONDS))
         self._log.truncate(0)
         command = [sys.executable, __file__, self._kind, str(self._next), str(self._state), str(self._folder)]
         self._process = subprocess.Popen(
@@ -166,9 +169,9 @@ class Worker:
             for name, count in answer["outcomes"].items():
                 report.outcomes[name] = report.outcomes.get(name, 0) + count
 
-    def _at(self) -> tuple[int, float]:
-        number, began = struct.unpack(_FORMAT, self._state.read_bytes())
-        return number, began
+    def _at(self) -> tuple[int, float, float]:
+        number, began, cpu = struct.unpack(_FORMAT, self._state.read_bytes())
+        return number, began, cpu
 
     def _died(self, report: Report) -> None:
         self._process.communicate()
@@ -179,14 +182,23 @@ class Worker:
         self._go_on(report, f"the process died: {_how(code, log)}", log)
 
     def _check_time(self, report: Report) -> None:
-        number, began = self._at()
-        if time.monotonic() - began > self._seconds:
+        _, began, cpu = self._at()
+        waited = time.monotonic() - began
+        if waited > self._seconds and (self._used() - cpu > self._seconds or waited > WAITING * self._seconds):
             self._process.kill()
             self._process.communicate()
             self._go_on(report, "hang", f"more than {self._seconds} s")
 
+    def _used(self) -> float:
+        """CPU seconds of the process."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def _go_on(self, report: Report, place: str, message: str) -> None:
-        number, _ = self._at()
+        number, _, _ = self._at()
         report.faults.append({"fault": place, "message": message, "number": number})
         self._next = number + 1
         self._start()

@@ -46,9 +46,11 @@ class Index:
             old.unlink()
         command = [sys.executable, __file__, str(self._folder)]
         options = ["-max_len=65536", "-rss_limit_mb=2048"]
-        found, text = libfuzzer.run(command, self._folder, seconds, runs, options, {"OMP_NUM_THREADS": "1"})
+        found, _ = libfuzzer.run(command, self._folder, seconds, runs, options, {"OMP_NUM_THREADS": "1"})
         for path in sorted(found_folder.glob("*.json")):
-            found.faults.append({**json.loads(path.read_text()), "example": path.stem, "data": path.with_suffix(".bin").read_bytes()})
+            found.faults.append(
+                {**json.loads(path.read_text()), "example": path.stem, "data": path.with_suffix(".bin").read_bytes()}
+            )
         taken = (found_folder / "taken").read_text() if (found_folder / "taken").exists() else "0"
         found.outcomes = {"taken": int(taken), "refused": max(found.inputs - int(taken), 0)}
         return found
@@ -104,7 +106,13 @@ def _main() -> None:
         rng = np.random.default_rng(seed)
         turn = rng.random()
         try:
-            changed = mutate(data, rng) if turn < 0.35 else mutate_xml(data, rng) if turn < 0.5 else atheris.Mutate(data, len(data))
+            changed = (
+                mutate(data, rng)
+                if turn < 0.35
+                else mutate_xml(data, rng)
+                if turn < 0.5
+                else atheris.Mutate(data, len(data))
+            )
         except Exception:
             changed = atheris.Mutate(data, len(data))
         return changed[:max_size]

@@ -59,7 +59,9 @@ def build(program: Path) -> None:
     def compile_(source: Path, name: str, flags: list[str]) -> None:
         out = work / f"{name}.o"
         known = [flag for flag in flags if flag not in ("-Wno-maybe-uninitialized",)]
-        subprocess.run(["clang++", *FLAGS, *SANITIZE, *known, f"-I{csrc}", "-c", str(source), "-o", str(out)], check=True)
+        subprocess.run(
+            ["clang++", *FLAGS, *SANITIZE, *known, f"-I{csrc}", "-c", str(source), "-o", str(out)], check=True
+        )
         objects.append(str(out))
 
     for unit in [*setup.units(*here), *([setup.AMX] if amx else [])]:

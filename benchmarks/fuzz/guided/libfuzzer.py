@@ -49,10 +49,14 @@ def run(
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     text = done.stdout
     counted = _DONE.findall(text) or _LAST.findall(text)
-    found = Found(int(counted[-1]) if counted else 0, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    found = Found(
+        int(counted[-1]) if counted else 0, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    )
     for artifact in stopped.iterdir():
         place = _place(text)
-        found.faults.append({"fault": place, "message": text[-3000:], "example": artifact.name, "data": artifact.read_bytes()})
+        found.faults.append(
+            {"fault": place, "message": text[-3000:], "example": artifact.name, "data": artifact.read_bytes()}
+        )
     if done.returncode and not found.faults:
         raise RuntimeError(f"libFuzzer does not run: {text[-2000:]}")
     return found, text

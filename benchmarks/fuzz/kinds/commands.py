@@ -29,7 +29,25 @@ from stainxform.testing.slides import write_slide
 
 Rng = np.random.Generator
 
-NUMBERS = ("0", "1", "2", "3", "64", "-1", "0.5", "1.0", "1e-9", "1e9", "99999999999999999999", "nan", "inf", "", "x", "0x10", "1/2")
+NUMBERS = (
+    "0",
+    "1",
+    "2",
+    "3",
+    "64",
+    "-1",
+    "0.5",
+    "1.0",
+    "1e-9",
+    "1e9",
+    "99999999999999999999",
+    "nan",
+    "inf",
+    "",
+    "x",
+    "0x10",
+    "1/2",
+)
 WORDS = ("", "a", "auto", "cpu", "cuda:7", "slide", "tile", "folder", "file", "{group}_*.png", "([", "*", "\u00e9", "a" * 300, "A=in", "steps=2", "x=1",
          "=", "width=-1", "--", "-", "center_a", "png", "jpg", "safetensors", "he", "1/2", "0/0", "3/2")  # fmt: skip
 TRAINED = ("colornormnet", "staingan", "stainlut", "stainnet")
@@ -129,11 +147,30 @@ class Commands:
         """A value for an option, by its name: one that fits, mostly, or anything."""
         if not sound and rng.random() < 0.3:
             return str(rng.choice([*NUMBERS, *WORDS, "nowhere", "/nowhere/x", "notes.txt", "empty", "broken", "."]))
-        folders = ["center_a", "center_b", "center_a/slide0", "center_a/*/*.png", "center_b/slide1/s1_1.png", "broken", "empty", "nowhere", "slides"]
+        folders = [
+            "center_a",
+            "center_b",
+            "center_a/slide0",
+            "center_a/*/*.png",
+            "center_b/slide1/s1_1.png",
+            "broken",
+            "empty",
+            "nowhere",
+            "slides",
+        ]
         models = ["transport.safetensors", "macenko.safetensors", "stainlut.safetensors", "stainnet.safetensors",
                   "calibration_of_transport.safetensors", "cut.safetensors", "notes.txt", "nowhere.safetensors"]  # fmt: skip
         slides = ["slides/one.tif", "slides", "slides/cut.tif", "slides/*.tif", "notes.txt", "center_a"]
-        outputs = ["out", "out.safetensors", "there", "there/x.safetensors", "a/b/c", "out.html", "notes.txt", "center_a"]
+        outputs = [
+            "out",
+            "out.safetensors",
+            "there",
+            "there/x.safetensors",
+            "a/b/c",
+            "out.html",
+            "notes.txt",
+            "center_a",
+        ]
         known: dict[str, list[str]] = {
             "images": folders + (slides if rng.random() < 0.2 else []),
             "inputs": slides if command in ("slide", "tiles") else folders,
@@ -159,7 +196,12 @@ class Commands:
     def _run(self, words: list[str]) -> tuple[Any, str, BaseException | None]:
         """Exit code, what it said on stderr, and what ended it otherwise."""
         out, err = io.StringIO(), io.StringIO()
-        with _in_folder(self._work), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+        with (
+            _in_folder(self._work),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             handler = signal.getsignal(signal.SIGTERM)
             try:
@@ -185,7 +227,11 @@ class Commands:
             if path.name.startswith(".") or path.suffix in (".partial", ".tmp") or ".partial" in path.name:
                 raise Fault(f"{words[0]} left a partial file", f"{line}: {path.name}")
         if code:
-            empty = [path for path in self._work.rglob("*") if path.is_file() and not path.stat().st_size and not path.is_symlink()]
+            empty = [
+                path
+                for path in self._work.rglob("*")
+                if path.is_file() and not path.stat().st_size and not path.is_symlink()
+            ]
             if empty:
                 raise Fault(f"{words[0]} left an empty file", f"{line}: {empty[0].name}")
 

@@ -71,7 +71,7 @@ class Images:
             if not any(_blank(normalizer, one, shown) for one in images):
                 raise where.broken("refused as blank, though it is not", str(error))
             return "refused as blank"
-        plain, plain_error = attempt(lambda: normalizer(shown.pixels, value_range=shown.value_range))
+        _, plain_error = attempt(lambda: normalizer(shown.pixels, value_range=shown.value_range))
         if plain_error is None and shown.pixels.size:
             raise where.broken("refused by the host alone", str(error)) from error
         return "refused"
@@ -85,7 +85,9 @@ class Images:
         tolerance = 1.01 if any(net in where.subject for net in NETWORKS) else 0.0
         for one, found in zip(images, results):
             if host.name != "torch module":
-                wanted, _ = attempt(lambda one=one: normalizer(one.copy(), value_range=shown.value_range, on_blank=on_blank))
+                wanted, _ = attempt(
+                    lambda one=one: normalizer(one.copy(), value_range=shown.value_range, on_blank=on_blank)
+                )
                 check_same(found, wanted, tolerance, shown.value_range, where)
             if passed_through(found, one) and not _blank(normalizer, one, shown):
                 raise where.broken("silent pass-through")

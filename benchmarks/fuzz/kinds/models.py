@@ -72,7 +72,14 @@ class Models:
             return self._table(_text_changed(data, rng) if rng.random() < 0.6 else _bytes_changed(data, rng), rng)
         changed = data
         for _ in range(rng.integers(1, 4)):
-            change = (_bytes_changed, _header_changed, _record_changed, _record_changed, _numbers_changed, _numbers_changed)
+            change = (
+                _bytes_changed,
+                _header_changed,
+                _record_changed,
+                _record_changed,
+                _numbers_changed,
+                _numbers_changed,
+            )
             changed = change[rng.integers(len(change))](changed, rng)
         self._path.write_bytes(changed)
         if name == "color statistics":
@@ -80,7 +87,10 @@ class Models:
         loaded, error = attempt(lambda: sx.load(self._path), overflow=True)
         if error is not None:
             return "refused"
-        where = Where("a changed model", loaded.method if loaded.method != "calibration" else f"calibration of {loaded.model_method}")
+        where = Where(
+            "a changed model",
+            loaded.method if loaded.method != "calibration" else f"calibration of {loaded.model_method}",
+        )
         image = self._images[rng.integers(len(self._images))]
         if not self._apply(loaded, image, where):
             return "refused when applied"
@@ -121,7 +131,11 @@ class Models:
         found, error = attempt(lambda: read_cube(self._cube, str(rng.choice(["tetrahedral", "trilinear"]))))
         if error is not None:
             return "refused"
-        self._apply(lambda image: found.apply(image, check_image(image)), self._images[rng.integers(len(self._images))], Where("a changed .cube", "cube"))
+        self._apply(
+            lambda image: found.apply(image, check_image(image)),
+            self._images[rng.integers(len(self._images))],
+            Where("a changed .cube", "cube"),
+        )
         return "applied"
 
 
@@ -226,7 +240,9 @@ def _numbers_changed(data: bytes, rng: Rng) -> bytes:
     elif turn == 2:
         arrays[name] = array.astype(rng.choice(["float16", "float32", "float64", "int64", "uint8", "bool", "int8"]))
     elif turn == 3:
-        arrays[name] = np.ascontiguousarray(np.resize(array, [int(side) for side in rng.choice([0, 1, 2, 3, 4, 9, 65], array.ndim)]))
+        arrays[name] = np.ascontiguousarray(
+            np.resize(array, [int(side) for side in rng.choice([0, 1, 2, 3, 4, 9, 65], array.ndim)])
+        )
     elif array.size:
         array = arrays[name] = array.copy()
         flat, kind = array.reshape(-1), array.dtype
@@ -236,7 +252,9 @@ def _numbers_changed(data: bytes, rng: Rng) -> bytes:
             odd = np.concatenate([odd, -odd])
         value: Any = rng.choice(odd)
         if kind.kind != "f":
-            value = int(min(max(value, float(np.iinfo(kind).min)), float(largest) / 2)) if kind.kind in "iu" else value > 0
+            value = (
+                int(min(max(value, float(np.iinfo(kind).min)), float(largest) / 2)) if kind.kind in "iu" else value > 0
+            )
         where = slice(None) if turn == 4 else rng.integers(0, flat.size, rng.integers(1, 5))
         with np.errstate(all="ignore"):
             if turn == 5 and kind.kind == "f":
@@ -294,5 +312,3 @@ def _sealed(header: dict[str, Any], body: bytes, record: dict[str, Any], rng: Rn
         record["settings_sha256"] = settings_digest(record)
     header["__metadata__"] = {"stainxform": json.dumps(record)}
     return _put_together(header, body)
-
-

@@ -116,7 +116,10 @@ def _monai(normalizer: Normalizer, before: list[str], after: list[str], as_float
 
     def steps(names: list[str]) -> list[Any]:
         crop = Lambdad("image", lambda x: x[:, *_slices(x)])
-        return [{"left to right": FlipD("image", 1), "upside down": FlipD("image", 0), "cropped": crop}[name] for name in names]
+        return [
+            {"left to right": FlipD("image", 1), "upside down": FlipD("image", 0), "cropped": crop}[name]
+            for name in names
+        ]
 
     scale = [ScaleIntensityRanged("image", 0, 255, 0, 1, dtype=np.float32)] if as_float else []
     more = []
@@ -133,7 +136,9 @@ def _slices(image: Any) -> tuple[slice, slice]:
     return tuple(slice((side - half) // 2, (side - half) // 2 + half) for side, half in sizes)  # type: ignore[return-value]
 
 
-def _albumentations(normalizer: Normalizer, before: list[str], after: list[str], as_float: bool, augmentation: Any) -> Any:
+def _albumentations(
+    normalizer: Normalizer, before: list[str], after: list[str], as_float: bool, augmentation: Any
+) -> Any:
     from albumentations import Compose, HorizontalFlip, Lambda, ToFloat, VerticalFlip
 
     def steps(names: list[str]) -> list[Any]:
@@ -148,7 +153,9 @@ def _albumentations(normalizer: Normalizer, before: list[str], after: list[str],
     scale = [ToFloat(max_value=255)] if as_float else []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pipeline = Compose([*steps(before), *scale, for_albumentations.StainNormalize(normalizer), *more, *steps(after)])
+        pipeline = Compose(
+            [*steps(before), *scale, for_albumentations.StainNormalize(normalizer), *more, *steps(after)]
+        )
     return lambda image: pipeline(image=image)["image"]
 
 

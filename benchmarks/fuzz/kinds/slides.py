@@ -71,7 +71,10 @@ class Slides:
     @staticmethod
     def _look_at(slide: Any) -> None:
         """Whatever a slide says of itself makes sense."""
-        for name, numbers in (("mpp", slide.mpp or ()), ("magnification", (slide.magnification,) if slide.magnification else ())):
+        for name, numbers in (
+            ("mpp", slide.mpp or ()),
+            ("magnification", (slide.magnification,) if slide.magnification else ()),
+        ):
             if not all(np.isfinite(value) and value > 0 for value in numbers):
                 raise Fault(f"{name} makes no sense", str(numbers))
         for level in range(len(slide.levels)):
