@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import warnings
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would ask PyPI for the newest version
@@ -19,6 +20,9 @@ from stainxform.errors import MissingDependencyError, StainXformWarning
 from stainxform.samples import pair
 
 let_torchvision_import()
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of what runs in the background of a shell
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _QUICK = {"steps": 2, "device": "cpu", "progress": False}
 

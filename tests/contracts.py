@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from torchvision_stand_ins import let_torchvision_import
 
 import stainxform.albumentations as for_albumentations
 import stainxform.monai as for_monai
@@ -16,9 +17,10 @@ from stainxform import Normalizer
 from stainxform.errors import MissingDependencyError
 from stainxform.image.layout import as_numpy
 
+let_torchvision_import()  # here, too, for workers that are spawned
 try:
     import stainxform.torchvision as for_torchvision
-except MissingDependencyError:  # CI has none that fits its torch
+except MissingDependencyError:
     for_torchvision = None
 
 UNIT = (0.0, 1.0)

@@ -100,7 +100,7 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path):
     ):
         sx.fit_center(tmp_path)
     result = CliRunner().invoke(app, ["fit", str(tmp_path), "-o", str(tmp_path / "x.safetensors")])
-    assert (result.exit_code, "whole slides are given as --slides" in result.output) == (1, True)
+    assert (result.exit_code, "a.svs is a whole slide; pass --slides" in result.output) == (1, True)
 
 
 def test_patterns_match_folders_brackets_and_known_types(tmp_path, monkeypatch):

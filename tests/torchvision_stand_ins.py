@@ -17,7 +17,7 @@ _DECLARED = []
 def let_torchvision_import() -> None:
     """Declare the operators that torchvision misses, if it is installed and cannot load its own."""
     spec = find_spec("torchvision")
-    if spec is None or not spec.submodule_search_locations or find_spec("torch") is None:
+    if _DECLARED or spec is None or not spec.submodule_search_locations or find_spec("torch") is None:
         return
     import torch
 

@@ -47,7 +47,7 @@ class ColorTransform(ImageOnlyTransform):
             if name not in kwargs:
                 raise MissingKeyError(f"{type(self).__name__} looks at {name}=, which the call lacks")
         # albumentations takes an argument for an image as soon as it is there, None included.
-        absent = {name: kwargs.pop(name) for name in list(kwargs) if kwargs[name] is None}
+        absent = {name: kwargs.pop(name) for name in self._key2func.keys() & kwargs if kwargs[name] is None}
         return super().__call__(force_apply=force_apply, **kwargs) | absent
 
     def apply_to_images(self, images: Any, *args: Any, **params: Any) -> Any:
