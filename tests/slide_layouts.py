@@ -250,20 +250,20 @@ LENGTHS = (
 )
 STALE = "OME-XML with a resolution of its own, and TIFF tags with another"
 UNFIT = "OME-XML that is not well-formed, or gives another size than the image has"
-ODD = "a resolution that no microscope has: x and y more than a quarter apart, no number, a print's dots per inch"
+ODD = "a resolution that no microscope has: x and y more than a quarter apart, not a number, a print's dots per inch"
 DEPTH = "12 or 16 bits, floats, gray, palettes, CMYK"
-DYES = "channels that are no red, green and blue: 2 or 4 of them, dyes by name, color or wavelength, pages that no OME-XML explains"
+DYES = "channels that are not red, green and blue: 2 or 4 of them, dyes by name, color or wavelength, pages that no OME-XML explains"
 STACKS = "stacks and time series; several images of the largest size"
 OVERVIEW_ONLY = "the largest image is not RGB, and a smaller one is; nothing but a macro or label"
 SETS = "OME-TIFF in several files"
 BOMB = "OME-XML that declares entities"
 
 READ = {
-    FIRST: "read: the largest image that is not called a macro, label or thumbnail; with its own resolution and magnification",
+    FIRST: "read: the largest image that is not called a macro, label or thumbnail, with its own resolution and magnification",
     COLORS: "read: put together, tile by tile",
     MIXED: "read: all levels",
     STORED: "read",
-    ALPHA: "read: laid over white; where all is transparent it is white, and no tile is missing",
+    ALPHA: "read: laid over white; tiles that are all transparent are white, not missing",
     OVERVIEWS: "read: without them",
     ORDER: "read: sorted by size",
     LENGTHS: "read: converted to micrometers; micrometers where no unit stands",
@@ -272,12 +272,12 @@ READ = {
     ODD: "read: its resolution is unknown",
 }
 REFUSED = {
-    DEPTH: "refused: says what it is",
-    DYES: "refused: names the channels",
-    STACKS: "refused: says how many; save the one you want as a file of its own",
-    OVERVIEW_ONLY: "refused: an overview is no slide",
-    SETS: "refused: names the other file",
-    BOMB: "refused: never expanded",
+    DEPTH: "refused: the message says what it is",
+    DYES: "refused: the message names the channels",
+    STACKS: "refused: the message says how many; save the one you want as a file of its own",
+    OVERVIEW_ONLY: "refused: an overview is not a slide",
+    SETS: "refused: the message names the other file",
+    BOMB: "refused: entities are never expanded",
 }
 
 TWO = {"tile": (32, 48)}

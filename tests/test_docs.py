@@ -180,7 +180,19 @@ def importable(package):
     return True
 
 
+def of_torchvision(names):
+    """What the pages' torchvision transforms are given beside an image."""
+    if not importable("torchvision.tv_tensors"):
+        return {}
+    from torchvision import tv_tensors
+
+    height, width = names["image"].shape[:2]
+    boxes = tv_tensors.BoundingBoxes([[1, 2, 9, 12]], format="XYXY", canvas_size=(height, width))
+    return {"boxes": boxes, "mask": tv_tensors.Mask(torch.zeros(height, width))}
+
+
 PAGE_NAMES = {
+    "README.md": of_torchvision,
     "evaluate.md": lambda names: {
         "slides_of_a": [0, 1, 1], "slides_of_b": [0, 1, 1], "patients": [0, 0, 1],
         "masks": [(names["labels"][i] == 0, names["labels"][i] < 2) for i in range(3)],

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import test_image_files
 from PIL import Image
 from test_cli import error_lines, group_ends, names, one_error, process, run, save
 from test_image_files import rows
@@ -292,6 +293,16 @@ def test_links_within_the_folder_make_no_two_outputs_one(tmp_path, apply):
     assert "would both be written to" in one_error(apply(inputs=(folder,), code=1))
 
 
+def test_an_input_that_does_not_open_costs_no_output(tmp_path, folder, apply):
+    apply()
+    before = contents(tmp_path / "out")
+    for path in folder.glob("*.*"):
+        path.write_bytes(path.read_bytes()[:40])
+    assert "3 failed" in apply("--force", code=1).stdout
+    after = contents(tmp_path / "out")
+    assert {name for name in after if after[name] == before[name]} == {"0.png", "1.jpg", "2.tif"}
+
+
 @pytest.mark.parametrize("given", ["slides/x.svs", "slides", "slides/*.ndpi", "in"])
 def test_slides_are_answered_with_their_command(tmp_path, folder, apply, given):
     for name in ("x.svs", "y.ndpi"):
@@ -433,23 +444,31 @@ def test_the_longest_name_can_be_written(tmp_path):
 # ---------------------------------------------------------------- the page
 
 HELD_BY = {
-    "an output exists": test_an_existing_output_is_an_error_that_names_both_ways_on,
-    "it was killed, interrupted, or the power failed": test_killed_and_resumed_is_as_if_nothing_had_happened,
-    "`--resume`, but an output was made of another file, model or settings, or version": (
-        test_resume_refuses_outputs_of_something_else
-    ),
-    "a worker process dies": test_a_dead_worker_is_told_and_the_rest_can_be_done,
-    "the disk is full": test_a_full_disk_is_an_error_for_each_file,
-    "the folder cannot be written to": test_a_folder_that_cannot_be_made_is_one_error,
-    "another `apply` writes to the same folder": test_two_programs_do_not_mix,
     "two inputs would have one output, also where the file system ignores case or how accents are stored": (
         test_names_that_differ_by_case_or_accents_alone
     ),
     "an input is a whole slide, or a folder of slides": test_slides_are_answered_with_their_command,
     "names of 255 bytes, with line breaks, or that are no text": test_odd_names_are_names,
 }
-"""Rows of the page, and what holds them."""
+"""Rows of the page about ``apply``, and what holds them."""
+
+FAULTS_HELD_BY = {
+    "an output exists": test_an_existing_output_is_an_error_that_names_both_ways_on,
+    "`--resume`, but an output was made from another source, model, settings or version": (
+        test_resume_refuses_outputs_of_something_else
+    ),
+    "the program is killed, or the power fails": test_killed_and_resumed_is_as_if_nothing_had_happened,
+    "Ctrl-C": test_ctrl_c_leaves_whole_files_and_nothing_else,
+    "a worker process dies": test_a_dead_worker_is_told_and_the_rest_can_be_done,
+    "the disk is full": test_a_full_disk_is_an_error_for_each_file,
+    "the folder cannot be written to": test_a_folder_that_cannot_be_made_is_one_error,
+    "another program writes the same output": test_two_programs_do_not_mix,
+    "an input changes while it is read": test_image_files.test_a_file_that_changes_while_it_is_read_is_refused,
+    "`--force`, but the input cannot be read": test_an_input_that_does_not_open_costs_no_output,
+}
+"""Rows of the page about faults, and what holds them for ``apply``; tests/test_slide_faults.py does for slides."""
 
 
 def test_every_row_of_the_page_has_a_test():
     assert rows("stainxform apply") == list(HELD_BY)
+    assert rows("Faults") == list(FAULTS_HELD_BY)

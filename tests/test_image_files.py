@@ -461,7 +461,6 @@ HELD_BY = {
     "TIFF whose other pages are smaller versions of one": test_the_one_full_page_of_a_tiff_is_the_picture,
     "several pages or frames": test_several_pictures_are_refused_by_their_number,
     "cut off, damaged, no image, more than 178,956,970 pixels": test_truncated_files_are_refused,
-    "a file that changes while it is read": test_a_file_that_changes_while_it_is_read_is_refused,
 }
 """Rows of the page, and what holds them."""
 

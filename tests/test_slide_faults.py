@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from test_image_files import rows
 from typer.testing import CliRunner
 
 import stainxform as sx
@@ -455,32 +456,40 @@ def test_hints_name_the_right_command(source, model, tmp_path):
 # ---- the page ---------------------------------------------------------------------------------------------------------
 
 HELD_BY = {
-    "a mpp up to 10 % coarser than asked (`mpp_tolerance`)": "test_the_record_says_the_real_micrometers_per_pixel",
+    "mpp (micrometers per pixel) up to 10 % coarser than asked (`mpp_tolerance`)": (
+        "test_the_record_says_the_real_micrometers_per_pixel"
+    ),
     "coarser than that": "test_beyond_the_tolerance_a_slide_is_refused",
     "no mpp in the file, or a wrong one": "test_a_written_slide_carries_what_the_user_said",
     "a tile that a lower level lacks": "test_missing_tiles.py::test_a_missing_tile",
     "a tile that level 0 lacks": "test_missing_tiles_fail_or_are_glass_as_the_user_says",
     "a damaged tile": "test_missing_tiles.py::test_a_damaged_tile_is_not_a_missing_one",
-    "two programs on one output": "test_the_second_fails_at_once_and_removes_nothing",
-    "a process that was killed": "test_killed_tiles_are_continued_to_the_same_files",
-    "Ctrl-C": "test_ctrl_c_is_one_sentence_and_is_continued",
-    "a full disk": "test_a_full_disk_is_one_sentence_and_is_continued",
-    "a folder that cannot be written to": "test_a_folder_that_cannot_be_written_to_is_said_before_the_work",
-    "`--force` on a slide that cannot be read": "test_a_model_that_does_not_open_costs_no_output",
-    "a slide that shrinks or is written to while it is read": "test_a_slide_that_changes_while_it_is_read_gives_no_output",
-    "a Dask worker that dies": "test_cluster.py::test_a_killed_worker_loses_nothing",
     "an open slide in a forked or spawned worker": "test_slides_in_workers.py::test_a_spawned_process_opens_what_it_is_sent",
     "an open slide that is closed while others read": "test_slides_in_workers.py::test_closed_while_its_tiles_are_read",
     "image files where slides are wanted, or slides where images are": "test_hints_name_the_right_command",
 }
-"""Each row of the table in docs/bad_input.md, and the test that holds it."""
+"""Each row about using slides in docs/bad_input.md, and the test that holds it."""
+
+FAULTS_HELD_BY = {
+    "an output exists": "test_cli_slide.py::test_existing_outputs_are_kept_checked_or_replaced",
+    "`--resume`, but an output was made from another source, model, settings or version": (
+        "test_cli_slide.py::test_existing_outputs_are_kept_checked_or_replaced"
+    ),
+    "the program is killed, or the power fails": "test_killed_tiles_are_continued_to_the_same_files",
+    "Ctrl-C": "test_ctrl_c_is_one_sentence_and_is_continued",
+    "a worker process dies": "test_cluster.py::test_a_killed_worker_loses_nothing",
+    "the disk is full": "test_a_full_disk_is_one_sentence_and_is_continued",
+    "the folder cannot be written to": "test_a_folder_that_cannot_be_written_to_is_said_before_the_work",
+    "another program writes the same output": "test_the_second_fails_at_once_and_removes_nothing",
+    "an input changes while it is read": "test_a_slide_that_changes_while_it_is_read_gives_no_output",
+    "`--force`, but the input cannot be read": "test_a_model_that_does_not_open_costs_no_output",
+}
+"""Each row about faults there, and the test that holds it for slides; tests/test_file_faults.py does for images."""
 
 
-def test_the_page_has_a_test_for_each_row():
-    text = (Path(__file__).parents[1] / "docs" / "bad_input.md").read_text()
-    section = text.partition("\n## Using slides\n")[2].partition("\n## ")[0]
-    rows = [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("| ")]
-    assert rows[1:] == list(HELD_BY)
-    for held in HELD_BY.values():
+@pytest.mark.parametrize(("heading", "held_by"), [("Using slides", HELD_BY), ("Faults", FAULTS_HELD_BY)])
+def test_the_page_has_a_test_for_each_row(heading, held_by):
+    assert rows(heading) == list(held_by)
+    for held in held_by.values():
         file, _, name = held.rpartition("::")
         assert f"\ndef {name}(" in (Path(__file__).with_name(file) if file else Path(__file__)).read_text(), held

@@ -59,7 +59,9 @@ def apply(
         list[str],
         typer.Argument(help="Image files, folders (their structure is kept), glob patterns.", metavar="IN"),
     ],
-    model: Annotated[Path, typer.Option("--model", "-m", parser=path, help="A model file, made with: stainxform fit.")],
+    model: Annotated[
+        Path, typer.Option("--model", "-m", parser=path, help="A model file of stainxform fit or calibrate.")
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", parser=path, help="Folder for the normalized images.", metavar="DIR")
     ],
@@ -73,11 +75,12 @@ def apply(
     on_blank: Annotated[
         OnBlank,
         typer.Option(
-            help="A tile without tissue: write it unchanged (a calibration maps it, too), also say so, or count it as failed."
+            help="A tile without tissue. keep: write it unchanged (a calibration maps it); warn: say so, too; raise: it fails."
         ),
     ] = OnBlank.keep,
     group: Annotated[
-        str | None, typer.Option(help="The group of a calibration that all images are from.", show_default="the center")
+        str | None,
+        typer.Option(help="The group of the calibration that all images are from.", show_default="the center"),
     ] = None,
     groups: Groups = None,
     resume: Annotated[
@@ -90,7 +93,7 @@ def apply(
 ) -> None:
     """Normalize images: make them look like the center that the model was fitted on.
 
-    A file that cannot be read or written is reported, the others are still done, and the exit code is 1. After an
+    A file that cannot be read or written is reported. The others are still done, and the exit code is 1. After an
     interruption, the same command with --resume does the rest.
     """
     from stainxform._native.native import available_cpus

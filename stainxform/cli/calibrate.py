@@ -39,26 +39,32 @@ def calibrate(
     center_weight: Annotated[
         str | None,
         typer.Option(
-            help="How much of the center, and how much of its own group, a group's map is made for: 0..1 or auto.",
+            help="How much the map of a group is that of the center (1) or of the group alone (0), or auto.",
             metavar="auto|0..1",
             show_default="auto",
         ),
     ] = None,
     strength: Annotated[
-        float | None, typer.Option(help="Part of the way to the normalized image, 0..1.", show_default="1")
+        float | None,
+        typer.Option(help="How far to go from the image (0) to the normalized image (1).", show_default="1"),
     ] = None,
     keep_groups: Annotated[
         bool,
-        typer.Option("--keep-groups", help="Names and maps of the groups into the file; they may identify patients."),
+        typer.Option(
+            "--keep-groups", help="Write names and maps of the groups into the file; names may identify patients."
+        ),
     ] = False,
     keep_colors: Annotated[
         bool,
-        typer.Option("--keep-colors", help="What the method counts of the tiles' colors, too: the file can grow then."),
+        typer.Option(
+            "--keep-colors", help="Write the counted colors of the tiles into the file: more tiles can be added later."
+        ),
     ] = False,
     center: Annotated[str, typer.Option(help="Name of the other center, stored in the file.")] = "",
     license: Annotated[str, typer.Option(help="License of the calibration, stored in the file.")] = "",
     min_tissue: Annotated[
-        float | None, typer.Option(help="Skip tiles with a smaller fraction of tissue.", show_default="the model's")
+        float | None,
+        typer.Option(help="Skip tiles with a smaller fraction of tissue, 0..1.", show_default="the model's"),
     ] = None,
     qc: shared.QCOption = shared.QC.warn,
     slides: Annotated[
@@ -74,7 +80,7 @@ def calibrate(
         Path | None,
         typer.Option(
             parser=path,
-            help="A calibration of the same model that these tiles are added to.",
+            help="A calibration of the same model, to which these tiles are added.",
             metavar="FILE.safetensors",
         ),
     ] = None,

@@ -25,7 +25,7 @@ __all__ = ["fit"]
 def fit(
     images: shared.Images,
     output: shared.Output,
-    method: Annotated[str, typer.Option(help="A method; list them with: stainxform methods.")] = "transport",
+    method: Annotated[str, typer.Option(help="A method; stainxform methods lists them.")] = "transport",
     center: shared.Center = "",
     license: shared.License = "",
     min_tissue: shared.MinTissue = None,

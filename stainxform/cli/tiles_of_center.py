@@ -67,10 +67,12 @@ MinTissue = Annotated[
     float | None, typer.Option(help="Skip tiles with a smaller fraction of tissue, 0..1.", show_default="0.01")
 ]
 QCOption = Annotated[
-    QC, typer.Option(help="Quality control of the tiles: say what it finds, also drop these tiles, or do not look.")
+    QC, typer.Option(help="Quality control. warn: name unfit tiles; drop: leave them out, too; off: do not look.")
 ]
 Slides = Annotated[bool, typer.Option("--slides", help="IMAGES are whole slides: draw tissue tiles from them.")]
-PerSlide = Annotated[int | None, typer.Option(min=1, help="With --slides: tiles drawn from each.", show_default="64")]
+PerSlide = Annotated[
+    int | None, typer.Option(min=1, help="With --slides: tiles drawn from each slide.", show_default="64")
+]
 Size = Annotated[int | None, typer.Option(min=1, help="With --slides: side of a tile in pixels.", show_default="512")]
 Mpp = Annotated[
     float | None, typer.Option(help="With --slides: micrometers per pixel of the tiles.", show_default="level 0")
@@ -81,12 +83,16 @@ MppTolerance = Annotated[
 ]
 MppOfSlide = Annotated[
     float | None,
-    typer.Option(help="With --slides: micrometers per pixel of the slides.", show_default="what each file says"),
+    typer.Option(
+        help="With --slides: micrometers per pixel of level 0, if the files do not say, or are wrong.",
+        show_default="what each file says",
+    ),
 ]
 Missing = Annotated[
     MissingTiles | None,
     typer.Option(
-        help="With --slides: tiles that a file lacks. white: glass that the scanner left out.", show_default="fail"
+        help="With --slides: tiles that a file lacks. fail: the slide fails. white: they are glass.",
+        show_default="fail",
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing output.")]

@@ -47,10 +47,16 @@ class Missing(StrEnum):
 
 MppOfSlide = Annotated[
     float | None,
-    typer.Option(help="Micrometers per pixel of the slides.", show_default="what each file says"),
+    typer.Option(
+        help="Micrometers per pixel of level 0, if the files do not say, or are wrong.",
+        show_default="what each file says",
+    ),
 ]
 MissingOption = Annotated[
-    Missing, typer.Option("--missing", help="Tiles that a file lacks. white: glass that the scanner left out; counted.")
+    Missing,
+    typer.Option(
+        "--missing", help="Tiles that a file lacks. fail: the slide fails. white: they are glass, and counted."
+    ),
 ]
 Inputs = Annotated[
     list[str],
@@ -59,12 +65,12 @@ Inputs = Annotated[
 Output = Annotated[Path, typer.Option("--output", "-o", parser=path, help="Folder for the outputs.", metavar="DIR")]
 Reader = Annotated[
     str,
-    typer.Option(help="Which reader: auto, or its name; a wrong name is answered with all of them.", metavar="NAME"),
+    typer.Option(help="auto, or the name of a reader; a wrong name is answered with all names.", metavar="NAME"),
 ]
 Device = Annotated[str, typer.Option(help="For networks: auto, cpu, cuda.")]
 StatisticsOption = Annotated[
     Statistics,
-    typer.Option(help="slide: one map, no seams. tile: each tile of 512 pixels its own, as most papers do it."),
+    typer.Option(help="slide: one map, no seams. tile: a map for each tile of 512 pixels, as in most papers."),
 ]
 Workers = Annotated[
     int | None,
@@ -73,12 +79,12 @@ Workers = Annotated[
     ),
 ]
 Names = Annotated[
-    bool, typer.Option("--names", help="Names of files into the records, too; they may identify patients.")
+    bool, typer.Option("--names", help="Write names of files into the records; they may identify patients.")
 ]
 Group = Annotated[
     str | None,
     typer.Option(
-        help="The group of a calibration that all slides are from.",
+        help="The group of the calibration that all slides are from.",
         show_default="that of each slide's file name, or the center",
     ),
 ]
@@ -91,6 +97,6 @@ Scheduler = Annotated[
 ]
 Resources = Annotated[
     list[str] | None,
-    typer.Option("--resource", help="What a slide takes of a Dask worker, such as GPU=1.", metavar="NAME=NUMBER"),
+    typer.Option("--resource", help="What one slide takes of a Dask worker, such as GPU=1.", metavar="NAME=NUMBER"),
 ]
 Shard = Annotated[str, typer.Option(help="Only every n-th slide, from the i-th: for job arrays.", metavar="i/n")]

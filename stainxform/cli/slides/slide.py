@@ -51,13 +51,17 @@ class TileSet(StrEnum):
 
 def slide(
     inputs: options.Inputs,
-    model: Annotated[Path, typer.Option("--model", "-m", parser=path, help="A model file, made with: stainxform fit.")],
+    model: Annotated[
+        Path, typer.Option("--model", "-m", parser=path, help="A model file of stainxform fit or calibrate.")
+    ],
     output: options.Output,
     layout: Annotated[
-        Layout, typer.Option(help="dual: OME-TIFF that every reader sees all levels of. svs claims Aperio as maker.")
+        Layout, typer.Option(help="dual: OME-TIFF, all levels in every reader. svs: claims Aperio as maker.")
     ] = Layout.dual,
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG.")] = 90,
-    subsampling: Annotated[Subsampling, typer.Option(help="4:2:0 is smaller, and less faithful.")] = Subsampling.none,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG.")] = 90,
+    subsampling: Annotated[
+        Subsampling, typer.Option(help="Of JPEG's colors; 4:2:0 is smaller, and less faithful.")
+    ] = Subsampling.none,
     lossless: Annotated[
         bool, typer.Option("--lossless", help="Deflate instead of JPEG: several times larger.")
     ] = False,

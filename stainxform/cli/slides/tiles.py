@@ -33,7 +33,10 @@ def tiles(
     size: Annotated[int, typer.Option(min=1, help="Side of a tile, in pixels.")] = 512,
     mpp: Annotated[
         float | None,
-        typer.Option(help="Micrometers per pixel; reduced from the next finer level.", show_default="level 0"),
+        typer.Option(
+            help="Micrometers per pixel of the tiles; they are reduced from the next finer level.",
+            show_default="level 0",
+        ),
     ] = None,
     mpp_tolerance: Annotated[
         float | None,
@@ -41,11 +44,13 @@ def tiles(
             min=0, max=1, help="How much coarser than --mpp a slide may be, as a fraction.", show_default="0.1"
         ),
     ] = None,
-    level: Annotated[int | None, typer.Option(min=0, help="Level of the slide instead.", show_default="0")] = None,
-    min_tissue: Annotated[float, typer.Option(min=0, max=1, help="Smallest fraction of tissue in a tile.")] = 0.5,
+    level: Annotated[
+        int | None, typer.Option(min=0, help="Level of the slide, instead of --mpp.", show_default="0")
+    ] = None,
+    min_tissue: Annotated[float, typer.Option(min=0, max=1, help="Smallest fraction of tissue in a tile, 0..1.")] = 0.5,
     format: Annotated[TileFormat, typer.Option(help="zarr: one array for each slide.")] = TileFormat.png,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="No more than this of a slide, drawn at random.", show_default="all")
+        int | None, typer.Option(min=1, help="At most so many tiles of a slide, drawn at random.", show_default="all")
     ] = None,
     statistics: options.StatisticsOption = options.Statistics.slide,
     reader: options.Reader = "auto",
