@@ -46,10 +46,7 @@ def test_studies_are_kept_and_become_a_page(aligned, tmp_path, monkeypatch):
 
     monkeypatch.setattr(benchmark, "METHODS", {"transport": {}})
     monkeypatch.setattr(benchmark.Fold, "forms", lambda fold: {key: [20.0, 0.5, 9.0] for key in benchmark.FORMS})
-    small = {"steps": 1, "width": 2, "blocks": 1, "crop": 32}
-    of_both = {"staingan, small": small, "stainnet, of that": {"steps": 1, "teacher": "staingan, small"}}
-    monkeypatch.setattr(benchmark, "OF_BOTH", of_both)
-    monkeypatch.setattr(benchmark, "STUDIES", ["bounds", "offsets", "transport", "forms", *of_both])
+    monkeypatch.setattr(benchmark, "STUDIES", ["bounds", "offsets", "transport", "forms"])
     out, page = tmp_path / "out", tmp_path / "page.md"
     page.write_text("\n".join(["before", *benchmark.MARKS, "after\n"]))
     run(benchmark, monkeypatch, aligned, "-o", out, "--table", page)
@@ -62,7 +59,6 @@ def test_studies_are_kept_and_become_a_page(aligned, tmp_path, monkeypatch):
     assert text.startswith("before")
     assert text.endswith("after\n")
     assert "| `transport` |" in text
-    assert "| `stainnet, of that` |  |  | " in text  # one map, of the other slides
     assert "(+100 %)" in text
 
     (out / "bounds_01.json").unlink()

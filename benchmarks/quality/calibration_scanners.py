@@ -40,12 +40,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "reinhard, tissue only": {"tissue_only": True}, "reinhard_modified": {}, "transport": {},
     "transport, cielab": {"space": "cielab"}, "transport, rgb": {"space": "rgb"}, "vahadane": {}, **TRAINED,
 }  # fmt: skip
-OF_BOTH: dict[str, dict[str, Any]] = {
-    "staingan, small": {"steps": 400, "width": 16, "blocks": 3, "crop": 128},
-    "stainnet, of that": {"teacher": "staingan, small"},
-}
-"""Networks that learn from tiles of both scanners: one map, of the other slides."""
-
 UNITS = ("tile", "slide", "center", "calibrated", "on the test tiles")
 METRICS: tuple[Callable[..., float], ...] = (psnr, ssim, ciede2000)
 DENSITY = ReversibleDensity(io=256, offset=1)
@@ -67,7 +61,7 @@ FORMS = {
     "smooth mix 0.5, Vahadane": "mean of the smooth map, 0.5, and Vahadane",
 }
 SHIFTS = ("a, b", "L", "L, a, b", "L, a, b, each with a scale")
-STUDIES = ["bounds", "offsets", *METHODS, "forms", *OF_BOTH]
+STUDIES = ["bounds", "offsets", *METHODS, "forms"]
 
 
 def score(results: Iterable[Image], tiles: Iterable[Tile]) -> list[float]:
@@ -125,20 +119,6 @@ class Fold:
             fitted.save(path)
         return fitted
 
-    def of_both(self, name: str) -> sx.Normalizer:
-        """A network that learned from our and their tiles of the other slides."""
-        path = self.out / "models" / f"{name}_{self.slide}.safetensors"
-        if not path.exists():
-            images, settings = self.ours, OF_BOTH[name]
-            if "teacher" in settings:
-                images, settings = self.theirs, settings | {"teacher": self.of_both(settings["teacher"])}
-            else:
-                settings = settings | {"source": self.theirs}
-            path.parent.mkdir(parents=True, exist_ok=True)
-            method = name.partition(",")[0]
-            sx.fit_center(images, method, qc="off", **settings, seed=0, device="cpu", progress=False).save(path)
-        return sx.load(str(path))
-
     # ---- studies: names to scores ------------------------------------------------------------------------------------
 
     def bounds(self) -> Scores:
@@ -151,8 +131,6 @@ class Fold:
 
     def units(self, name: str) -> Scores:
         """One method, its map made from more and more."""
-        if name in OF_BOTH:
-            return {"center": score(map(self.of_both(name), self.own), self.test)}
         center, known = self.center(name), [tile.slide for tile in self.rest]
         others = center.calibrate(self.theirs, groups=known, center_weight=1, qc="off")
         found = {
@@ -249,10 +227,9 @@ def tables(found: Found) -> list[str]:
     lines = [f"| method | {' | '.join(UNITS)} |", "|" + "---|" * (1 + len(UNITS))]
     empty = " |" * (len(UNITS) - 1)
     lines.append(f"| none | {found.cell(bounds['none'])} |{empty}")
-    for name in (*METHODS, *OF_BOTH):
+    for name in METHODS:
         scores = found(name)
-        cells = (found.cell(scores[unit]) if unit in scores else "" for unit in UNITS)
-        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+        lines.append(f"| `{name}` | {' | '.join(found.cell(scores[unit]) for unit in UNITS)} |")
     lines.append(f"| cubic map fitted to pairs of other slides | | | {found.cell(bounds[OTHERS])} | | |")
     lines.append(f"| oracle: fitted to the slide's own pairs | | | | | {found.cell(bounds['own pairs'])} |")
     lines += ["", "### Forms of StainLUT", ""]
