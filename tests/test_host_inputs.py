@@ -158,3 +158,40 @@ def test_errors_of_what_a_sample_lacks(host, bridge, macenko, tiles):
 def test_a_group_needs_a_calibration(normalizer, tiles):
     with pytest.raises(StainXformError, match="group='a' needs a calibration"):
         normalizer(tiles[1][0], group="a")
+
+
+def test_torchvision_passes_no_second_image_on(macenko, tiles):
+    torchvision = for_torchvision or pytest.skip("no torchvision")
+    tile = tiles[1][0]
+    tensor = torch.from_numpy(chw(tile))
+    for sample in ([tile, chw(tile)], [tensor, torch.from_numpy(tile.copy())], (chw(tile), tensor)):
+        with pytest.raises(StainXformError, match=r"several tensors or arrays|move the channels"):
+            torchvision.StainNormalize(macenko)(sample)
+
+
+def test_torchvision_takes_no_image_for_one_of_another_group(bridge, tiles):
+    torchvision = for_torchvision or pytest.skip("no torchvision")
+    image = of_torchvision("Image")(torch.from_numpy(chw(tiles[1][0])))
+    transform = torchvision.StainNormalize(bridge, group_key="slide")
+    first, second = ({"image": image, "slide": group} for group in "ab")
+    for sample in ([first, second], (first, second)):
+        with pytest.raises(StainXformError, match="differ in their group, 'slide'; pass each by itself"):
+            transform(sample)
+    assert torch.equal(transform([first, first])[1]["image"], transform(first)["image"])
+
+
+def test_albumentations_takes_none_for_no_group(bridge, tiles):
+    transform = for_albumentations.StainNormalize(bridge, group_key="slide")
+    found = transform(image=tiles[1][0], slide=None)
+    np.testing.assert_array_equal(found["image"], bridge(tiles[1][0]))
+    assert found["slide"] is None
+
+
+def test_what_is_no_sample_is_refused_by_name(macenko, tiles):
+    for transform in (for_monai.StainNormalized("image", macenko), for_monai.RandHEDd("image", prob=1)):
+        for given in ([{"image": chw(tiles[1][0])}], chw(tiles[1][0]), None):
+            with pytest.raises(StainXformError, match="takes a dictionary, got"):
+                transform(given)
+    for transform in (for_albumentations.StainNormalize(macenko), for_albumentations.RandHED(p=1)):
+        with pytest.raises(StainXformError, match="images is an empty list"):
+            transform(images=[])

@@ -155,6 +155,49 @@ def test_deep_tiff_is_refused(tmp_path, channels, dtype):
         read_image(tmp_path / "x.tif")
 
 
+def test_deep_tiff_in_planes_is_refused(tmp_path):
+    """Pillow takes the bytes of uncompressed planes for pixels."""
+    tifffile = pytest.importorskip("tifffile")
+    pixels = np.moveaxis(TILE.astype(np.uint16) * 257, -1, 0)
+    tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="rgb", planarconfig="separate")
+    with pytest.raises(InvalidImageError, match="more than 8 bits a channel"):
+        read_image(tmp_path / "x.tif")
+    with Image.open(tmp_path / "x.tif") as image:
+        image.load()  # before it is given
+    with pytest.raises(InvalidImageError, match="more than 8 bits a channel"):
+        Tiles([image])[0]
+
+
+def test_tiff_of_signed_integers_is_refused(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "x.tif", TILE[..., 0].astype(np.int8))
+    with pytest.raises(InvalidImageError, match=r"x\.tif holds no unsigned integers \(SampleFormat 2\)"):
+        read_image(tmp_path / "x.tif")
+
+
+@pytest.mark.parametrize("levels", [255, 1023, 65535])
+def test_ppm_of_more_than_256_levels_is_refused(tmp_path, levels):
+    pixels = (TILE.astype(np.uint32) * levels // 255).astype("u1" if levels == 255 else ">u2")
+    height, width, _ = TILE.shape
+    (tmp_path / "x.ppm").write_bytes(b"P6\n%d %d\n%d\n" % (width, height, levels) + pixels.tobytes())
+    if levels == 255:
+        assert np.array_equal(read_image(tmp_path / "x.ppm"), TILE)
+    else:
+        with pytest.raises(InvalidImageError, match="more than 8 bits a channel"):
+            read_image(tmp_path / "x.ppm")
+
+
+def test_deep_avif_is_refused(tmp_path):
+    codecs = pytest.importorskip("imagecodecs")
+    if "AVIF" not in {*Image.registered_extensions().values()}:
+        pytest.skip("this Pillow reads no AVIF")
+    (tmp_path / "deep.avif").write_bytes(codecs.avif_encode(TILE.astype(np.uint16) * 4, bitspersample=10))
+    (tmp_path / "x.avif").write_bytes(codecs.avif_encode(TILE, level=100))
+    with pytest.raises(InvalidImageError, match="more than 8 bits a channel"):
+        read_image(tmp_path / "deep.avif")
+    assert read_image(tmp_path / "x.avif").shape == TILE.shape
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_deep_jpeg_2000_is_refused(tmp_path, channels):
     """Pillow drops the low bits of three channels when it decodes."""
@@ -456,7 +499,7 @@ HELD_BY = {
     "CMYK, Lab": test_lab_becomes_srgb,
     "a resolution": test_resolution_is_told_in_every_file_type,
     "anything else: names, dates, comments, places, XMP, gamma, thumbnails": test_nothing_else_is_carried_over,
-    "more than 8 bits a channel, floats": test_deep_tiff_is_refused,
+    "more than 8 bits a channel, signed integers, floats": test_deep_tiff_is_refused,
     "JPEG of a camera with previews (MPO)": test_the_first_picture_of_a_camera_is_read,
     "TIFF whose other pages are smaller versions of one": test_the_one_full_page_of_a_tiff_is_the_picture,
     "several pages or frames": test_several_pictures_are_refused_by_their_number,

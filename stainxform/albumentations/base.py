@@ -38,6 +38,8 @@ class ColorTransform(ImageOnlyTransform):
                 "image=, images=, volume= or volumes=, and others beside it by additional_targets of Compose"
             )
         for name, images in given.items():
+            if isinstance(images, list | tuple) and not images:
+                raise InvalidImageError(f"{name} is an empty list; pass at least one image")
             for image in images if isinstance(images, list | tuple) else [images]:
                 if not isinstance(image, np.ndarray):
                     raise InvalidImageError(
@@ -47,7 +49,8 @@ class ColorTransform(ImageOnlyTransform):
             if name not in kwargs:
                 raise MissingKeyError(f"{type(self).__name__} looks at {name}=, which the call lacks")
         # albumentations takes an argument for an image as soon as it is there, None included.
-        absent = {name: kwargs.pop(name) for name in self._key2func.keys() & kwargs if kwargs[name] is None}
+        looked_at = self.targets_as_params
+        absent = {name: kwargs.pop(name) for name in list(kwargs) if kwargs[name] is None and name not in looked_at}
         return super().__call__(force_apply=force_apply, **kwargs) | absent
 
     def apply_to_images(self, images: Any, *args: Any, **params: Any) -> Any:

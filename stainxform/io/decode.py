@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FileFacts", "decoded", "rgb_of"]
 
-_SUBFILE, _ORIENTATION, _RESOLUTION = 254, 274, 282
+_SUBFILE, _BITS, _ORIENTATION, _RESOLUTION, _SAMPLE_FORMAT = 254, 258, 274, 282, 339
 """Tags of TIFF and EXIF."""
 
 _REDUCED = 1
@@ -65,8 +65,6 @@ def decoded(file: BinaryIO, name: str) -> tuple[np.ndarray, FileFacts]:
     from PIL import Image
 
     with Image.open(file) as image:
-        if image.format == "JPEG2000" and _bits_of_jpeg2000(file) > 8:
-            raise _too_deep(image, name)
         _go_to_picture(image, name)
         facts = _facts(image)
         return rgb_of(image, name), facts
@@ -88,9 +86,10 @@ def rgb_of(image: Image.Image, name: str) -> np.ndarray:
         More than 8 bits a channel, or several pictures.
     """
     _go_to_picture(image, name)
-    # Pillow would drop the low bits of deep RGB without a word; only its decoder's arguments tell.
-    if image.mode.startswith(("I", "F")) or ";16" in str(getattr(image, "tile", "")):
-        raise _too_deep(image, name)
+    if _is_deep(image):
+        raise InvalidImageError(f"{name} has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
+    if image.format == "TIFF" and (kinds := {*image.tag_v2.get(_SAMPLE_FORMAT, (1,))} - {1, 4}):  # type: ignore[attr-defined]
+        raise InvalidImageError(f"{name} holds no unsigned integers (SampleFormat {min(kinds)}); convert it to 8 bits")
     icc = image.info.get("icc_profile")
     image.load()
     return np.asarray(_as_rgb(_upright(image), icc))
@@ -114,8 +113,23 @@ def _go_to_picture(image: Image.Image, name: str) -> None:
     image.seek(whole[0])
 
 
-def _too_deep(image: Image.Image, name: str) -> InvalidImageError:
-    return InvalidImageError(f"{name} has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a channel has more than 8 bits, of which Pillow would drop the low ones, or mix them up, without a word."""
+    if image.mode.startswith(("I", "F")):
+        return True
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(_BITS, (1,))) > 8  # type: ignore[attr-defined]
+    tiles = getattr(image, "tile", ())
+    if ";16" in str(tiles):
+        return True
+    if image.format == "PPM":  # P6 of more than 255 levels
+        return any(isinstance(tile.args, tuple) and max(tile.args[1:]) > 255 for tile in tiles)
+    file = getattr(image, "fp", None)
+    if file is None or file.closed:  # it was loaded before it was given
+        return False
+    return (image.format == "JPEG2000" and _bits_of_jpeg2000(file) > 8) or (
+        image.format == "AVIF" and _is_deep_avif(file)
+    )
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -135,13 +149,25 @@ def _orientation(image: Image.Image) -> int:
 
 def _bits_of_jpeg2000(file: BinaryIO) -> int:
     """Of the deepest channel, as the SIZ marker has it (ISO 15444-1, A.5.1)."""
+    head = _head(file)
+    siz = head.index(b"\xff\x4f\xff\x51") + 4
+    (channels,) = struct.unpack_from(">H", head, siz + 36)
+    return max((head[siz + 38 + 3 * channel] & 127) + 1 for channel in range(channels))
+
+
+def _is_deep_avif(file: BinaryIO) -> bool:
+    """Whether the picture has 10 or 12 bits, as a box says (AV1 in ISOBMFF, 2.3.3: high_bitdepth)."""
+    _, box, record = _head(file).partition(b"av1C")
+    return bool(box) and bool(record[2:3]) and bool(record[2] & 0x40)
+
+
+def _head(file: BinaryIO) -> bytes:
+    """The first bytes of a file, which is left at its place."""
     place = file.tell()
     file.seek(0)
     head = file.read(1 << 16)
     file.seek(place)
-    siz = head.index(b"\xff\x4f\xff\x51") + 4
-    (channels,) = struct.unpack_from(">H", head, siz + 36)
-    return max((head[siz + 38 + 3 * channel] & 127) + 1 for channel in range(channels))
+    return head
 
 
 def _facts(image: Image.Image) -> FileFacts:

@@ -222,11 +222,11 @@ def _parts_of_several(entry: Sequence[Any], image_key: str, collated: bool) -> I
     batch = _is_batch(first) and (collated or isinstance(entry, tuple) or not all(map(_is_batch, others)))
     if batch or (collated and _is_zipped(entry)):
         yield from _parts(first, image_key, collated)  # images, and their labels
-    elif (collated or isinstance(entry, list)) and (
-        all(map(_is_item, entry)) or (collated and all(map(is_path, entry)))
-    ):
+    elif (collated or isinstance(entry, list)) and (all(map(_is_item, entry)) or all(map(is_path, entry))):
         for other in entry:
             yield from _parts(other, image_key)
+    elif isinstance(first, list):
+        yield from _parts(first, image_key, collated)  # a list of images, and a list of their labels
     else:
         yield entry
 

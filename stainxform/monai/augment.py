@@ -43,6 +43,16 @@ def each_of(img: Any, function: Callable[[NdarrayOrTensor], NdarrayOrTensor]) ->
     return function(img.as_tensor() if isinstance(img, MetaTensor) and not get_track_meta() else img)
 
 
+def sample_of(transform: MapTransform, data: Any) -> dict[Hashable, Any]:
+    """A copy of the dictionary that a transform was given; InvalidImageError if it is none."""
+    if not isinstance(data, Mapping):
+        raise InvalidImageError(
+            f"{type(transform).__name__} takes a dictionary, got {type(data).__name__}; pass its images one by one, or use "
+            "the transform of arrays"
+        )
+    return dict(data)
+
+
 def image_keys(transform: MapTransform, data: Mapping[Hashable, Any]) -> Iterator[Hashable]:
     """The keys of a transform's images that are in the data; MissingKeyError for others, unless they are allowed."""
     for key in transform.keys:
@@ -171,7 +181,7 @@ class RandAugmentationd(Randomizable, MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a new dictionary with the images under ``keys`` augmented and everything else as it was."""
-        d = dict(data)
+        d = sample_of(self, data)
         self.randomize()
         for key in image_keys(self, d):
             d[key] = self.augment(d[key], randomize=False)

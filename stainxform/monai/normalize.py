@@ -11,7 +11,7 @@ import numpy as np
 from stainxform._hosts.normalize import check_group_key, for_method, group_at, in_group
 from stainxform.image.blank import OnBlank, check_on_blank
 from stainxform.image.layout import ValueRange, check_image
-from stainxform.monai.augment import each_of, image_keys
+from stainxform.monai.augment import each_of, image_keys, sample_of
 from stainxform.normalizers.base import Normalizer
 from stainxform.normalizers.models import resolve_model
 from stainxform.normalizers.registry import Method
@@ -141,7 +141,7 @@ class StainNormalized(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a new dictionary with the images under ``keys`` normalized and everything else as it was."""
-        d = dict(data)
+        d = sample_of(self, data)
         group = None if self.group_key is None else group_at(d, self.group_key)
         for key in image_keys(self, d):
             d[key] = self.normalize(d[key], group)

@@ -166,6 +166,7 @@ SOURCES: dict[str, Source] = {
     "batches": lambda tiles, folder: _pairs(tiles),
     "batches one by one": lambda tiles, folder: iter(_pairs(tiles)),
     "list of lists": lambda tiles, folder: [list(pair) for pair in _pairs(tiles)],
+    "list of lists of files": lambda tiles, folder: [_files(tiles, folder)[:1], _files(tiles, folder)[1:]],
     "array of arrays": lambda tiles, folder: np.stack(tiles)[None],
     "memory map": _memmap,
     "array on a disk": lambda tiles, folder: Stored(np.stack(tiles)),
@@ -200,6 +201,9 @@ SOURCES: dict[str, Source] = {
     "DataLoader without batches": lambda tiles, folder: _loader([(one, 0) for one in _tensors(tiles)], batch_size=None),
     "zipped by a DataLoader": lambda tiles, folder: _loader(
         [(one, {"boxes": 0}) for one in _tensors(tiles)], collate_fn=lambda batch: tuple(zip(*batch))
+    ),
+    "zipped by a DataLoader, as lists": lambda tiles, folder: _loader(
+        [(one, 0) for one in tiles], collate_fn=lambda batch: [list(part) for part in zip(*batch)]
     ),
     "what a DataLoader gave": lambda tiles, folder: list(_loader([(tensor, 0) for tensor in _tensors(tiles)])),
     "MONAI": lambda tiles, folder: _monai(tiles, cached=False),

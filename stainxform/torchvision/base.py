@@ -105,6 +105,6 @@ def _may_be_an_image(part: Any) -> bool:
 
 
 def _looks_like_one(part: Any) -> bool:
-    """Whether shape and dtype are those of an RGB image."""
-    axis, kind = -1 if isinstance(part, np.ndarray) else -3, str(part.dtype)
-    return part.ndim >= 3 and part.shape[axis] == 3 and ("uint8" in kind or "float" in kind)
+    """Whether shape and dtype are those of an RGB image, its channels first or last."""
+    kind = str(part.dtype)
+    return part.ndim >= 3 and 3 in (part.shape[-3], part.shape[-1]) and ("uint8" in kind or "float" in kind)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from stainxform._hosts.normalize import check_group_key, for_method, group_at, in_group
+from stainxform.errors import InvalidImageError
 from stainxform.image.blank import OnBlank
 from stainxform.image.layout import ValueRange
 from stainxform.normalizers.base import Normalizer
@@ -38,7 +39,8 @@ class StainNormalize(ColorTransform):
     group_key : hashable, optional
         Where a sample, a dictionary or a tuple that holds one, names the slide, patient or other group that its images
         are from, for a calibration, which may have a map for each. None, here or in the sample, and a group that is not
-        known: the center's map. A sample without this key raises MissingKeyError, a KeyError.
+        known: the center's map. A sample without this key raises MissingKeyError, a KeyError; one of several dictionaries
+        that name different groups, InvalidImageError.
 
     Raises
     ------
@@ -71,9 +73,15 @@ class StainNormalize(ColorTransform):
         if self.group_key is None:
             return super().forward(*inputs)
         parts = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], tuple | list) else inputs
-        sample = next((part for part in parts if isinstance(part, Mapping)), {})
+        samples = [part for part in parts if isinstance(part, Mapping)]
         of_group = copy.copy(self)  # torchvision shows a transform the images of a sample, and not the rest
-        if grouped := in_group(self.normalizer, group_at(sample, self.group_key)):
+        grouped = in_group(self.normalizer, group_at(samples[0] if samples else {}, self.group_key))
+        for other in samples[1:]:
+            if self.group_key in other and in_group(self.normalizer, other[self.group_key]) != grouped:
+                raise InvalidImageError(
+                    f"the dictionaries of the sample differ in their group, {self.group_key!r}; pass each by itself"
+                )
+        if grouped:
             of_group.normalizer = cast(Calibration, self.normalizer).for_group(**grouped)
         return super(StainNormalize, of_group).forward(*inputs)
 
