@@ -259,7 +259,7 @@ SETS = "OME-TIFF in several files"
 BOMB = "OME-XML that declares entities"
 
 READ = {
-    FIRST: "read: the largest image that is not called a macro, label or thumbnail, with its own resolution and magnification",
+    FIRST: "read: the largest image that is not called a macro, label, barcode, thumbnail, overview or preview, with its own resolution and magnification",
     COLORS: "read: put together, tile by tile",
     MIXED: "read: all levels",
     STORED: "read",
@@ -302,6 +302,20 @@ LAYOUTS = {
     "ome, a larger macro": Layout(
         FIRST, ome(("Slide 1 macro image", lambda i: np.tile(i, (2, 2, 1)) // 2, {}), SCAN), TIFFFILE, mpp=(0.5, 0.5)
     ),
+    **{
+        f"ome, a larger {name}": Layout(
+            FIRST, ome((name, lambda i: np.tile(i, (2, 2, 1)) // 2, {}), SCAN), TIFFFILE, mpp=(0.5, 0.5)
+        )
+        for name in (
+            "Overview",
+            "slide preview",
+            "SlideLabel",
+            "Macro_1",
+            "label #2",
+            "MacroImage",
+            "x.svs - macro.jpg",
+        )
+    },
     "ome, a mask of its size": Layout(FIRST, ome(SCAN, ("mask", gray, {}), photometric=None), OTHERS, mpp=(0.5, 0.5)),
     "ome, gray pages": Layout(
         COLORS, ome(("scan", first(0, 1, 2), microns(axes="CYX")), levels=3, **PLANES), TIFFFILE, 3, mpp=(0.5, 0.5)

@@ -33,6 +33,7 @@ from stainxform.pipeline import ModelFile, Pyramid, Recipe, TissueTiles, plan_sl
 from stainxform.pipeline.estimate import slide_map  # noqa: E402
 from stainxform.pipeline.tiles import mapped_tiles  # noqa: E402
 from stainxform.slides import PyramidOptions  # noqa: E402
+from stainxform.slides.files import digest, digest_of, first_of_series, parts  # noqa: E402
 from stainxform.slides.sampling import find_tissue_tiles  # noqa: E402
 
 ROOT = Path(sx.__file__).parents[1]
@@ -620,3 +621,16 @@ def test_tiles_are_parts_of_the_mapped_level_whatever_the_map_looks_at(folder):
 def test_tile_settings_that_make_no_sense(options):
     with pytest.raises(ParameterError):
         TissueTiles(**options)
+
+
+@pytest.mark.parametrize("suffix", [".dcm", ".DCM", ".Dcm"])
+def test_the_files_of_a_dicom_series_whatever_the_case_of_their_names(suffix, tmp_path):
+    for name, series in (("a", b"1.2.3"), ("b", b"1.2.3"), ("c", b"1.2.4")):
+        (tmp_path / f"{name}{suffix}").write_bytes(
+            bytes(128) + b"DICM\x20\x00\x0e\x00UI\x05\x00" + series + name.encode()
+        )
+    a, b, c = sorted(tmp_path.iterdir())
+    assert parts(a) == parts(b) == [a, b]
+    assert parts(c) == [c]
+    assert len({digest(a), digest(c), digest_of([])}) == 3
+    assert first_of_series([a, b, c]) == [a, c]

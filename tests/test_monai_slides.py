@@ -173,3 +173,12 @@ def test_few_slides_stay_open(tmp_path, monkeypatch):
         assert first.read(0, 0, 0, 4, 4).shape == (4, 4, 3)  # lent slides are not closed
     for slide in opened._kept._slides.values():
         slide.close()
+
+
+def test_paths_and_resolutions_that_make_no_sense():
+    for path, message in (("", "is empty"), (None, "as text or Path"), ([], "no slide")):
+        with pytest.raises(ParameterError, match=message):
+            SlideReader().read(path)
+    for mpp in (float("nan"), 0, (0.5, float("inf")), "0.5"):
+        with pytest.raises(ParameterError, match="micrometers"):
+            SlideReader(mpp=mpp)

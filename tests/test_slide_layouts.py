@@ -29,6 +29,7 @@ from slide_layouts import (  # noqa: E402
     REFUSED,
     SCAN,
     TILE,
+    chain,
     halves,
     ome,
     on_white,
@@ -231,3 +232,22 @@ def test_hostile_names_and_descriptions_take_no_time(name, description, tmp_path
     started = time.perf_counter()
     sx.open_slide(path, "tifffile").close()
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("0.252", 0.252),
+        ("2.52e-1", 0.252),
+        ("2.52E-01", 0.252),
+        ("0,252|x", 0.252),
+        ("25.2e-2um", 0.252),
+        ("-0.25", None),
+    ],
+)
+def test_what_aperio_says_of_the_resolution(said, expected, tmp_path):
+    text = f"Aperio Image Library v12\r\n421x333 (64x64)|AppMag = 4e1|MPP = {said}"
+    chain({"description": text}, levels=1)(tmp_path / "a.svs", tissue())
+    with sx.open_slide(tmp_path / "a.svs") as slide:
+        assert slide.mpp == (None if expected is None else (pytest.approx(expected),) * 2)
+        assert slide.magnification == 40

@@ -61,6 +61,8 @@ def plan(
             if not _is_own_output(file, root):
                 job = Job(file.path, folder / rename(file.relative))
                 jobs.setdefault((file.path.resolve(), job.target), job)
+    if not inputs:
+        raise ParameterError("no inputs were given; pass files, folders or glob patterns")
     if not jobs:
         raise ParameterError(f"every input lies in the output folder {folder}; choose another one")
     _check_targets(list(jobs.values()), root)

@@ -19,6 +19,7 @@ from monai.data.wsi_reader import BaseWSIReader
 from monai.utils.misc import ensure_tuple
 
 from stainxform.errors import ParameterError
+from stainxform.io.paths import as_path
 from stainxform.slides import READERS, SUFFIXES, Slide
 from stainxform.slides.base import check_missing, check_mpp
 from stainxform.slides.mpp import MPP_TOLERANCE
@@ -68,6 +69,8 @@ class SlideReader(BaseWSIReader):
         if len(args) <= _MPP_RTOL:
             kwargs.setdefault("mpp_rtol", MPP_TOLERANCE)
         super().__init__(*args, **kwargs)
+        if self.mpp is not None:
+            check_mpp(self.mpp)
         if slide_reader != "auto" and slide_reader not in READERS:
             raise ParameterError(f"slide_reader must be 'auto' or one of: {', '.join(READERS)}; got {slide_reader!r}")
         if self.kwargs:
@@ -84,12 +87,16 @@ class SlideReader(BaseWSIReader):
 
         Raises
         ------
+        ParameterError
+            A path that is empty or makes no sense, or none at all.
         SlideError
             No readable slide, now and not in the middle of a training.
         """
+        paths = [as_path(path, "path of the slide") for path in ensure_tuple(data)]
+        if not paths:
+            raise ParameterError("no slide was given; pass its path")
         slides = [
-            WholeSlide(os.path.abspath(path), **{"reader": self.slide_reader, **self.told, **kwargs})
-            for path in ensure_tuple(data)
+            WholeSlide(os.path.abspath(path), **{"reader": self.slide_reader, **self.told, **kwargs}) for path in paths
         ]
         for slide in slides:
             with slide.opened():

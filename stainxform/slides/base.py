@@ -174,7 +174,7 @@ class Slide(ABC):
     def grid(self, level: int = 0, size: int | tuple[int, int] | None = None, overlap: int = 0) -> TileGrid:
         """Tiles of ``size`` (side, or width and height) of a level; default: the grid that the file is stored in."""
         found = self.check_level(level)
-        sides = found.tile if size is None else (size, size) if isinstance(size, int) else size
+        sides: Any = found.tile if size is None else tuple(size) if isinstance(size, tuple | list) else (size, size)
         return TileGrid(level, found.shape, sides, overlap)
 
     def tiles(
@@ -335,7 +335,7 @@ class Slide(ABC):
 
     def check_level(self, level: int) -> Level:
         """The level of that number; ParameterError if there is none."""
-        if not 0 <= operator.index(level) < len(self.levels):
+        if not 0 <= _whole(level, "level") < len(self.levels):
             raise ParameterError(f"level must be between 0 and {len(self.levels) - 1}, got {level}")
         return self.levels[level]
 
@@ -368,12 +368,19 @@ class Slide(ABC):
 
     def _check_box(self, level: int, box: Box) -> Box:
         rows, columns = self.check_level(level).shape
-        x, y, width, height = (operator.index(value) for value in box)
+        x, y, width, height = (_whole(value, name) for value, name in zip(box, ("x", "y", "width", "height")))
         if width < 1 or height < 1 or x < 0 or y < 0 or x + width > columns or y + height > rows:
             raise ParameterError(
                 f"the region x={x}, y={y}, {width} x {height} does not lie inside level {level} ({columns} x {rows})"
             )
         return x, y, width, height
+
+
+def _whole(value: Any, name: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise ParameterError(f"{name} must be a whole number of type int, got {value!r}") from error
 
 
 def check_missing(missing: str) -> None:
@@ -386,7 +393,7 @@ def check_mpp(mpp: float | tuple[float, float]) -> tuple[float, float]:
     """Micrometers per pixel as (x, y); ParameterError for what no microscope has."""
     sides = tuple(mpp) if isinstance(mpp, Sequence) else (mpp, mpp)
     try:
-        x, y = (float(side) for side in sides)
+        x, y = (float(side) for side in sides if not isinstance(side, str | bytes))
     except (TypeError, ValueError):
         x = y = math.nan
     if not (SMALLEST_MPP <= x <= LARGEST_MPP and SMALLEST_MPP <= y <= LARGEST_MPP):

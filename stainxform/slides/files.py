@@ -29,7 +29,7 @@ def parts(path: Path) -> list[Path]:
     """All files of a slide: itself, and what MIRAX keeps in a folder of the same name, or DICOM in the same series."""
     name = series(path)
     if name:
-        return sorted(other for other in path.parent.glob("*.dcm") if series(other) == name)
+        return sorted(other for other in path.parent.iterdir() if series(other) == name)
     companions = path.with_suffix("") if path.suffix.lower() == ".mrxs" else None
     return (
         [path, *sorted(file for file in companions.rglob("*") if file.is_file())]

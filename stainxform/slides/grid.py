@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
@@ -33,6 +34,10 @@ class TileGrid:
     overlap: int = 0
 
     def __post_init__(self) -> None:
+        if not all(isinstance(side, Integral) for side in (*self.size, self.overlap)):
+            raise ParameterError(
+                f"the size of a tile and the overlap are whole numbers, got {self.size} and {self.overlap!r}"
+            )
         if min(self.size) < 1:
             raise ParameterError(f"a tile must be at least 1 pixel wide and high, got {self.size}")
         if not 0 <= self.overlap < min(self.size):

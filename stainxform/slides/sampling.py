@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +72,22 @@ def check_sampling(
     size: int, limit: int | None, mpp: float | None, level: int | None, min_tissue: float, mpp_tolerance: float
 ) -> None:
     """Raise ParameterError for values of :func:`find_tissue_tiles` that make no sense on any slide."""
+    counts = [size if value is None else value for value in (size, limit, level)]
+    if not all(isinstance(value, Integral) for value in counts):
+        raise ParameterError(
+            f"sizes, numbers of tiles and levels are whole numbers, got {size!r}, {limit!r} and {level!r}"
+        )
+    fractions = [value for value in (mpp, min_tissue, mpp_tolerance) if value is not None]
+    if not all(isinstance(value, Real) for value in fractions):
+        raise ParameterError(
+            f"mpp, min_tissue and mpp_tolerance are numbers, got {mpp!r}, {min_tissue!r} and {mpp_tolerance!r}"
+        )
     if size < 1 or (limit is not None and limit < 1):
         raise ParameterError(f"the size and the number of tiles must be at least 1, got {size} and {limit}")
     if mpp is not None and level is not None:
         raise ParameterError("give mpp or level, not both")
-    if mpp is not None and not mpp > 0:
-        raise ParameterError(f"mpp must be above 0, got {mpp}")
+    if mpp is not None and not 0 < mpp < math.inf:
+        raise ParameterError(f"mpp must be above 0 and finite, got {mpp}")
     if not 0 <= min_tissue <= 1:
         raise ParameterError(f"min_tissue must be between 0 and 1, got {min_tissue}")
     if not 0 <= mpp_tolerance <= 1:

@@ -130,7 +130,7 @@ def open_slide(
 
 def check_reader(name: str) -> None:
     """Raise ParameterError for what is neither "auto" nor the name of a reader."""
-    if name != "auto" and name not in READERS:
+    if not isinstance(name, str) or (name != "auto" and name not in READERS):
         raise ParameterError(f"reader must be 'auto' or one of: {', '.join(READERS)}; got {name!r}")
 
 

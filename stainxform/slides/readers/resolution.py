@@ -74,7 +74,7 @@ def from_aperio(path: Path, text: str) -> tuple[tuple[float, float] | None, floa
 
 
 def _field(name: str, text: str) -> float | None:
-    found = re.search(rf"\b{name}\s*=\s*([\d.,]+)", text)
+    found = re.search(rf"\b{name}\s*=\s*([\d.,]+(?:[eE][+-]?\d+)?)", text)
     return number(found[1].rstrip(".,")) if found else None
 
 

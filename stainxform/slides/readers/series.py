@@ -1,7 +1,8 @@
 """Which of the images in a TIFF file is the slide, and which of the others are its lower resolutions.
 
-The slide is the largest image that is not called a label, macro or thumbnail. Where that one is not in 8-bit RGB, is a
-stack, lies in another file or has a twin of its size, the file is refused: a smaller image is an overview of it, not the slide.
+The slide is the largest image that is not called a label, macro, thumbnail, overview or the like. Where that one is not in
+8-bit RGB, is a stack, lies in another file or has a twin of its size, the file is refused: a smaller image is an overview of
+it, not the slide.
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ PAGE_NAME = 285
 REDUCED, MASK = 1, 4
 
 _OVERVIEW = re.compile(
-    r"(^|[\s_\-\[(.:/])(label|macro|thumbnail|barcode)([\s_\-]*image)?[\s\])\d]*(\.\w{1,4})*[\s\])]*$", re.I
+    r"(^|[\s_\-\[(.:/])(slide[\s_\-]*)?(label|macro|thumbnail|barcode|overview|preview)([\s_\-]*image)?[\s_\-#\])\d]*"
+    r"(\.\w{1,4})*[\s\])]*$",
+    re.I,
 )
 """Names of images that show more than the slide: the glass with its label, or a small picture of it."""
 
 _OVERVIEW_LINE = re.compile(
-    r"^[ \t]*(label|macro|thumbnail)(?:[ _]?image)?(?:[ \t]+\d+x\d+)?[ \t\r]*$|<ImageType>(label|overview|thumbnail)",
+    r"^[ \t]*(label|macro|thumbnail|overview|preview)(?:[ _]?image)?(?:[ \t]+\d+x\d+)?[ \t\r]*$"
+    r"|<ImageType>(label|overview|thumbnail)",
     re.I | re.M,
 )
 """The same in descriptions: those of Aperio and Philips, and PerkinElmer's XML."""
@@ -123,7 +127,8 @@ def _largest(path: Path, images: Sequence[_Image]) -> _Image:
     shown = [image for image in images if not _is_overview(image.name)]
     if not shown:
         raise UnfitSlideError(
-            f"{path} holds no slide, only images called {', '.join(_short(image.name) for image in images[:8])}"
+            f"{path} holds no slide, only images called {', '.join(_short(image.name) for image in images[:8])}; give the slide "
+            "another name in the file, if one of them is it"
         )
     area = max(map(_area, shown))
     largest = [image for image in shown if _area(image) == area]

@@ -55,8 +55,8 @@ class PyramidOptions:
             raise ParameterError(f"layout must be one of: {', '.join(LAYOUTS)}; got {self.layout!r}")
         if self.subsampling not in SUBSAMPLINGS:
             raise ParameterError(f"subsampling must be one of: {', '.join(SUBSAMPLINGS)}; got {self.subsampling!r}")
-        if not 1 <= self.quality <= 100:
-            raise ParameterError(f"quality must be between 1 and 100, got {self.quality}")
+        if not isinstance(self.quality, int) or not 1 <= self.quality <= 100:
+            raise ParameterError(f"quality must be between 1 and 100 and whole, got {self.quality!r}")
         if self.tile is not None and not _is_tile(self.tile):
             raise ParameterError(f"tile must be a multiple of 16 between 16 and {LARGEST_TILE}, got {self.tile}")
 
@@ -69,4 +69,4 @@ class PyramidOptions:
 
 
 def _is_tile(side: int) -> bool:
-    return side % 16 == 0 and 16 <= side <= LARGEST_TILE
+    return isinstance(side, int) and side % 16 == 0 and 16 <= side <= LARGEST_TILE

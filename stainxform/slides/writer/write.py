@@ -19,6 +19,7 @@ from stainxform._native.prefetch import prefetch
 from stainxform._optional import pick_device, require
 from stainxform._version import __version__
 from stainxform.errors import ParameterError, SlideError
+from stainxform.io.paths import as_path
 from stainxform.maps import ImageMap
 from stainxform.slides.base import THREADS, Level, Slide
 from stainxform.slides.grid import TileGrid
@@ -112,9 +113,15 @@ def write_slide(
     SlideWriteError
         The disk is full, or the file cannot be written.
     """
-    path = Path(path)
-    if threads < 1:
-        raise ParameterError(f"threads must be at least 1, got {threads}")
+    path = as_path(path, "path of the file to write")
+    if not isinstance(slide, Slide):
+        raise ParameterError(f"write_slide takes an open slide, see open_slide; got {type(slide).__name__}")
+    if image_map is not None and not isinstance(image_map, ImageMap):
+        raise ParameterError(
+            f"the map of a slide is made with slide_map(normalizer, slide), or is None; got {type(image_map).__name__}"
+        )
+    if not isinstance(threads, int) or threads < 1:
+        raise ParameterError(f"threads must be at least 1, got {threads!r}")
     if resume and image_map is not None and not fingerprint:
         raise ParameterError("to resume with a map, give a fingerprint that names slide and map, as at the beginning")
     if path.exists() and slide.path.exists() and path.samefile(slide.path):
