@@ -174,8 +174,8 @@ class Slide(ABC):
     def grid(self, level: int = 0, size: int | tuple[int, int] | None = None, overlap: int = 0) -> TileGrid:
         """Tiles of ``size`` (side, or width and height) of a level; default: the grid that the file is stored in."""
         found = self.check_level(level)
-        sides: Any = found.tile if size is None else tuple(size) if isinstance(size, tuple | list) else (size, size)
-        return TileGrid(level, found.shape, sides, overlap)
+        width, height = found.tile if size is None else size if isinstance(size, tuple | list) else (size, size)
+        return TileGrid(level, found.shape, (width, height), overlap)
 
     def tiles(
         self,
