@@ -2,11 +2,13 @@
 
 A caller may have autocast on, gradients off, inference mode on, another default device or dtype, and may fork. What is
 computed here must not depend on any of it, so work of ours with torch runs in :func:`undisturbed`, :func:`predicting` or
-:func:`learning`. All of this holds for the thread at work alone, as torch's own defaults do not.
+:func:`learning`. All of this but the precision of products holds for the thread at work alone, as torch's own defaults do
+not.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,10 +43,53 @@ class _Float32(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
+class _Precise:
+    """Blocks in which products of float32 matrices are not rounded to bfloat16 or TF32.
+
+    torch has one precision for all threads: the caller's comes back when the last of our blocks ends.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._at_work, self._before = threading.Lock(), 0, "highest"
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._at_work and (before := torch.get_float32_matmul_precision()) != "highest":
+                self._before = before
+                torch.set_float32_matmul_precision("highest")
+            self._at_work += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._at_work -= 1
+            if not self._at_work:
+                self._restore()
+
+    def forget(self) -> None:
+        """In a child that was forked: the other threads, and what they were in, are not there."""
+        self._lock, self._at_work = threading.Lock(), 0
+        self._restore()
+
+    def _restore(self) -> None:
+        if self._before != "highest":
+            torch.set_float32_matmul_precision(self._before)
+            self._before = "highest"
+
+
+_precise = _Precise()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_precise.forget)
+
+
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Autocast off on every kind of device; new tensors are float32 and on the CPU unless they say otherwise."""
+    """Autocast off on every kind of device; new tensors are float32 and on the CPU unless they say otherwise.
+
+    Products of float32 matrices have their full precision.
+    """
     with ExitStack() as stack:
+        if not torch.compiler.is_compiling():  # what is traced runs when this block has ended
+            stack.enter_context(_precise)
         for kind in _DEVICE_TYPES:
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))

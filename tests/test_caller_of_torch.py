@@ -46,10 +46,21 @@ def deterministic():
         torch.use_deterministic_algorithms(False)
 
 
+@contextmanager
+def products_in(precision):
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+        assert torch.get_float32_matmul_precision() == precision
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 CALLERS = {
     "an evaluation in bfloat16": lambda: [
         torch.autocast("cpu", torch.bfloat16), torch.no_grad(), default_dtype(torch.bfloat16), torch.device("meta"),
     ],
+    "a fast one": lambda: [products_in("medium")],
     "an inference server": lambda: [torch.autocast("cpu", torch.float16), torch.inference_mode()],
     "a careful one": lambda: [
         default_dtype(torch.float64), deterministic(), torch.autograd.set_detect_anomaly(True, check_nan=False)

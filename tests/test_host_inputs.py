@@ -195,3 +195,12 @@ def test_what_is_no_sample_is_refused_by_name(macenko, tiles):
     for transform in (for_albumentations.StainNormalize(macenko), for_albumentations.RandHED(p=1)):
         with pytest.raises(StainXformError, match="images is an empty list"):
             transform(images=[])
+
+
+def test_tensors_without_pixels_in_memory(macenko, tiles):
+    tensor = torch.from_numpy(chw(tiles[1][0]))
+    for given in (tensor.to("meta"), tensor.float().to_sparse()):
+        with pytest.raises(StainXformError, match="expected pixels in memory"):
+            macenko(given)
+    negated = torch._neg_view(-(tensor / 255))
+    assert torch.equal(macenko(negated), macenko(tensor / 255))

@@ -239,6 +239,15 @@ def test_the_first_picture_of_a_camera_is_read(tmp_path):
         assert np.array_equal(read_image(path), np.asarray(ImageOps.exif_transpose(image).convert("RGB")))
 
 
+@pytest.mark.parametrize(("channels", "photometric"), [(5, "rgb"), (2, "minisblack"), (3, "minisblack")])
+def test_channels_that_would_be_dropped_are_refused(tmp_path, channels, photometric):
+    tifffile = pytest.importorskip("tifffile")
+    pixels = np.random.default_rng(0).integers(0, 255, (16, 16, channels), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=photometric, planarconfig="contig", extrasamples=None)
+    with pytest.raises(InvalidImageError, match=rf"a.tif (holds {channels} channels|cannot be read)"):
+        read_image(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize(
     ("name", "count"),
     [("pages.tif", 3), ("animated.gif", 2), ("animated.png", 2), ("animated.webp", 2), ("reduced.tif", 2)],
@@ -502,6 +511,7 @@ HELD_BY = {
     "more than 8 bits a channel, signed integers, floats": test_deep_tiff_is_refused,
     "JPEG of a camera with previews (MPO)": test_the_first_picture_of_a_camera_is_read,
     "TIFF whose other pages are smaller versions of one": test_the_one_full_page_of_a_tiff_is_the_picture,
+    "TIFF with more channels than RGB and one more, or gray and one more": test_channels_that_would_be_dropped_are_refused,
     "several pages or frames": test_several_pictures_are_refused_by_their_number,
     "cut off, damaged, no image, more than 178,956,970 pixels": test_truncated_files_are_refused,
 }

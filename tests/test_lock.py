@@ -78,12 +78,16 @@ def test_an_error_in_the_block_lets_go(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_does_not_hold_the_lock(tmp_path):
     """Workers of a DataLoader may outlive a process that was killed."""
-    code = HOLD.replace("    print", "    import os\n    if not os.fork():\n        time.sleep(60)\n    print")
+    code = HOLD.replace(
+        "    print",
+        "    import os\n    if not os.fork():\n        print(0, flush=True)\n        time.sleep(60)\n    print",
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
-        process.stdout.readline()
+        for _ in range(2):  # the child's line and the parent's
+            process.stdout.readline()
         assert is_locked(tmp_path / "out")
         process.kill()
         process.wait()

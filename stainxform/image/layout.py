@@ -82,6 +82,10 @@ def check_image(image: Image, value_range: ValueRange | None = None, channel_axi
     tensor = is_tensor(image)
     if not tensor and not isinstance(image, np.ndarray):
         raise InvalidImageError(f"expected a numpy array or a torch tensor, got {type(image).__name__}")
+    if tensor and (image.is_meta or image.is_sparse or image.is_sparse_csr):
+        raise InvalidImageError(
+            f"expected pixels in memory, got a tensor on {image.device} of layout {image.layout}; pass a dense one"
+        )
     axis = channel_axis if channel_axis is not None else (-3 if tensor else -1)
     shape = tuple(image.shape)
     if axis not in (-1, -3):
@@ -157,7 +161,7 @@ def as_numpy(image: Image) -> np.ndarray:
         return np.asarray(image)
     import torch
 
-    plain = image.detach().as_subclass(torch.Tensor).cpu()
+    plain = image.detach().as_subclass(torch.Tensor).cpu().resolve_neg()
     return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FileFacts", "decoded", "rgb_of"]
 
-_SUBFILE, _BITS, _ORIENTATION, _RESOLUTION, _SAMPLE_FORMAT = 254, 258, 274, 282, 339
+_SUBFILE, _BITS, _ORIENTATION, _SAMPLES, _RESOLUTION, _SAMPLE_FORMAT = 254, 258, 274, 277, 282, 339
 """Tags of TIFF and EXIF."""
 
 _REDUCED = 1
@@ -83,13 +83,15 @@ def rgb_of(image: Image.Image, name: str) -> np.ndarray:
     Raises
     ------
     InvalidImageError
-        More than 8 bits a channel, or several pictures.
+        More than 8 bits a channel, more channels than are known, or several pictures.
     """
     _go_to_picture(image, name)
     if _is_deep(image):
         raise InvalidImageError(f"{name} has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
     if image.format == "TIFF" and (kinds := {*image.tag_v2.get(_SAMPLE_FORMAT, (1,))} - {1, 4}):  # type: ignore[attr-defined]
         raise InvalidImageError(f"{name} holds no unsigned integers (SampleFormat {min(kinds)}); convert it to 8 bits")
+    if image.format == "TIFF" and (count := _channels_of_tiff(image)):
+        raise InvalidImageError(f"{name} holds {count} channels; save red, green and blue as a file of their own")
     icc = image.info.get("icc_profile")
     image.load()
     return np.asarray(_as_rgb(_upright(image), icc))
@@ -111,6 +113,12 @@ def _go_to_picture(image: Image.Image, name: str) -> None:
             f"{name} holds {pages} images; save the one you want as a file of its own, or cut a slide into tiles"
         )
     image.seek(whole[0])
+
+
+def _channels_of_tiff(image: Image.Image) -> int:
+    """How many there are, if Pillow would leave out some without a word, else 0; of RGB, one more is padding."""
+    found, known = image.tag_v2.get(_SAMPLES, 1), len(image.getbands())  # type: ignore[attr-defined]
+    return found if found > known and (found, known) != (4, 3) else 0
 
 
 def _is_deep(image: Image.Image) -> bool:
