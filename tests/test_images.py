@@ -215,3 +215,10 @@ def test_a_map_that_writes_into_its_planes_does_not_reach_the_input():
     image = RGB / 255
     map_pixels(image, check_image(image), lambda planes: np.multiply(planes, 0, out=planes))
     assert np.array_equal(image, RGB / 255)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_a_map_that_gives_nan_is_an_error(dtype):
+    image = np.full((4, 4, 3), 1, dtype)
+    with pytest.raises(ParameterError, match="gives NaN"):
+        map_pixels(image, check_image(image), lambda planes: planes * np.nan)

@@ -183,7 +183,9 @@ def read_planes(block: np.ndarray, spec: ImageSpec) -> np.ndarray:
 
 
 def write_planes(planes: np.ndarray, out: np.ndarray, spec: ImageSpec) -> None:
-    """Float planes, nominally [0, 1], into channels-first pixels: clipped, and rounded for uint8."""
+    """Float planes, nominally [0, 1], into channels-first pixels: clipped, and rounded for uint8; NaN: ParameterError."""
+    if np.isnan(planes).any():
+        raise ParameterError("the map gives NaN: its numbers are too large, or make no sense; fit the model again")
     np.clip(planes, 0, 1, out=planes)
     if spec.scale != 1.0:
         planes *= spec.scale

@@ -132,6 +132,10 @@ def unpack(data: bytes, path: str = "the model") -> ModelState:
     record = _record(path, metadata)
     if digest(arrays) != record["sha256"]:
         raise ModelFileError(f"the weights in {path} do not match their checksum; the file was damaged or changed")
+    if odd := {str(array.dtype) for array in arrays.values() if array.dtype.kind not in "fiub"}:
+        raise ModelFileError(
+            f"the weights in {path} are no real numbers ({', '.join(sorted(odd))}); fit the model again"
+        )
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ModelFileError(f"the weights in {path} hold NaN or infinite values; fit the model again")
     return ModelState(arrays=arrays, **{name: record[name] for name in _FIELDS if name != "format"})
