@@ -36,9 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=500, help="of a network")
-    parser.add_argument(
-        "--lengths", nargs="*", type=int, default=[250, 500, 1000], help="steps that are compared"
-    )
+    parser.add_argument("--lengths", nargs="*", type=int, default=[250, 500, 1000], help="steps that are compared")
     parser.add_argument("--no-teaching", action="store_true", help="score the networks that are there")
     parser.add_argument("--no-scoring", action="store_true", help="write the tables of the scores that are there")
     parser.add_argument("--table", type=Path, help="put the tables between the marks of this page")
