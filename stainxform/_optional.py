@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -47,14 +50,37 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def use_torch_threads(count: int) -> int:
-    """Set the number of threads of torch, if a method loaded it; what it was before."""
+def use_torch_threads(count: int) -> None:
+    """Set the number of threads of torch for good, if a method loaded it."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(count)
+
+
+_lock = threading.Lock()
+_before: list[int] = []
+"""The caller's number of threads, once for each :func:`torch_threads` that is at work."""
+
+
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """So many threads of torch, if a method loaded it; None: as many as it has.
+
+    The caller's number is back when the last of these ends.
+    """
     torch = sys.modules.get("torch")
-    if torch is None:
-        return count
-    before: int = torch.get_num_threads()
-    torch.set_num_threads(count)
-    return before
+    if torch is None or count is None:
+        yield
+        return
+    with _lock:
+        _before.append(_before[0] if _before else torch.get_num_threads())
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        with _lock:
+            before = _before.pop()
+            if not _before:
+                torch.set_num_threads(before)
 
 
 def pick_device(device: Any) -> Any:

@@ -18,6 +18,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from stainxform import _optional
+from stainxform._optional import torch_threads as threads
 
 __all__ = ["learning", "predicting", "seeded", "threads", "undisturbed"]
 
@@ -123,26 +124,3 @@ def seeded(seed: int) -> Iterator[Callable[[int], None]]:
         renew = torch.manual_seed if used or not torch.cuda.is_available() else torch.default_generator.manual_seed
         renew(seed)
         yield lambda number: cast(None, renew(number))
-
-
-_lock = threading.Lock()
-_before: list[int] = []
-"""The caller's number of threads, once for each :func:`threads` that is at work."""
-
-
-@contextmanager
-def threads(count: int | None) -> Iterator[None]:
-    """So many threads of torch; None: as many as it has. The caller's number is back when the last of these ends."""
-    if count is None:
-        yield
-        return
-    with _lock:
-        _before.append(_before[0] if _before else torch.get_num_threads())
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        with _lock:
-            before = _before.pop()
-            if not _before:
-                torch.set_num_threads(before)

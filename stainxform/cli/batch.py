@@ -15,7 +15,7 @@ from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from stainxform._optional import use_torch_threads
+from stainxform._optional import torch_threads, use_torch_threads
 from stainxform.cli.file_work import FileOutcome, FileWork
 from stainxform.errors import ParameterError, StainXformError
 from stainxform.io.images import SUFFIXES, WRITTEN
@@ -78,12 +78,9 @@ def normalize_files(
     if workers > 1:
         yield from _run_parallel(jobs, work, workers, groups)
         return
-    threads = use_torch_threads(1)
-    try:
+    with torch_threads(1):
         for job in jobs:
             yield work(job, groups.get(job))
-    finally:
-        use_torch_threads(threads)
 
 
 def _run_parallel(

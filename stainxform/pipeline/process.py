@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from stainxform._optional import use_torch_threads
+from stainxform._optional import torch_threads
 from stainxform._version import __version__
 from stainxform.errors import OutputBusyError, ResumeError, SlideError
 from stainxform.io.lock import lock_output
@@ -116,11 +116,8 @@ def _process(
 
     on = None if device == "cpu" else device
     context = JobContext(slide, job.target, map_for, fingerprint, strict, recipe.threads, on, progress)
-    threads = use_torch_threads(1)  # one for each of ours, so that no byte depends on their number
-    try:
+    with torch_threads(1):  # one for each of ours, so that no byte depends on their number
         pixels = recipe.output.make(context)
-    finally:
-        use_torch_threads(threads)
     if stamp(job.source) != before:
         recipe.output.remove(job.target)
         raise SlideError(f"{job.source} was changed while it was read; its output was removed: run it again")
