@@ -17,10 +17,10 @@ from pathlib import Path
 
 from stainxform._optional import torch_threads, use_torch_threads
 from stainxform.cli.file_work import FileOutcome, FileWork
-from stainxform.errors import ParameterError, StainXformError
+from stainxform.cli.kinds import refuse_slides
+from stainxform.errors import StainXformError
 from stainxform.io.images import SUFFIXES, WRITTEN
 from stainxform.io.outputs import Job, plan
-from stainxform.io.search import SLIDES
 
 __all__ = ["MAX_WORKERS", "normalize_files", "plan_images"]
 
@@ -36,9 +36,7 @@ def plan_images(inputs: Sequence[str], folder: Path, suffix: str = "") -> list[J
     """
     hint = "normalize whole slides with: stainxform slide"
     jobs = plan(inputs, folder, partial(_renamed, suffix=suffix), hint=hint)
-    for job in jobs:
-        if job.source.suffix.lower() in {*SLIDES} - {*SUFFIXES}:
-            raise ParameterError(f"{job.source} is a whole slide; {hint}")
+    refuse_slides((job.source for job in jobs), hint)
     return jobs
 
 

@@ -112,11 +112,10 @@ def calibrate(
             missing=missing,
         )
         start = time.perf_counter()
-        with text.plain_warnings():
-            target = sx.load(model)
-            grown = None if add_to is None else _grown(add_to, model, target, made)
-            tiles = shared.tiles_of(images, slides, sampling)
-            found = target.calibrate(tiles, **made, **read) if grown is None else grown.add(tiles, **read)
+        target = sx.load(model)
+        grown = None if add_to is None else _grown(add_to, model, target, made)
+        tiles = shared.tiles_of(images, slides, sampling)
+        found = target.calibrate(tiles, **made, **read) if grown is None else grown.add(tiles, **read)
         found.save(output)
         used = found.info.tiles - (0 if grown is None else grown.info.tiles)
         text.say(

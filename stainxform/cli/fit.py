@@ -71,9 +71,8 @@ def fit(
             missing=missing,
         )
         start = time.perf_counter()
-        with text.plain_warnings():
-            tiles = shared.tiles_of(images, slides, sampling)
-            normalizer = _fit(tiles, method, about, parameters)
+        tiles = shared.tiles_of(images, slides, sampling)
+        normalizer = _fit(tiles, method, about, parameters)
         total = len(tiles)
         normalizer.save(output)
         seconds, used = time.perf_counter() - start, normalizer.info.tiles

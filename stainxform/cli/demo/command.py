@@ -39,8 +39,7 @@ def demo(
     """
     from stainxform.cli.demo.run import Files, run_demo
 
-    with text.plain_warnings():
-        scores = run_demo(output, slides=slides, size=size, force=force, tell=_tell)
+    scores = run_demo(output, slides=slides, size=size, force=force, tell=_tell)
     text.out().print(_table(scores))
     files = Files(output)
     text.show_facts([("side by side", files.picture), ("our center", files.model), ("calibration", files.calibration)])

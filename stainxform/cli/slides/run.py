@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from stainxform.cli import text
-from stainxform.cli.kinds import only_slides
+from stainxform.cli.kinds import only_slides, types_of_images_alone
 from stainxform.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ def run_and_show(
 ) -> None:
     """Plan, work, show how it goes, and sum up; exit code 1 if a slide failed."""
     from stainxform.io.atomic import check_writable, make_folder
-    from stainxform.io.images import SUFFIXES as IMAGES
     from stainxform.pipeline import plan_slides, run
-    from stainxform.slides import SUFFIXES
 
     resources = _amounts(resource)
     logging.getLogger("tifffile").addHandler(logging.NullHandler())  # our errors say the same, with the slide
@@ -72,11 +70,10 @@ def run_and_show(
         jobs = plan_slides(inputs, output, recipe.output, shard)
     make_folder(output)
     check_writable(output / "record.json")
-    only = set(IMAGES) - set(SUFFIXES)
     counts: Counter[str] = Counter()
     records: list[dict[str, Any]] = []
     start = time.perf_counter()
-    with text.progress("{task.fields[slides]}", "{task.fields[speed]}") as bar, text.plain_warnings():
+    with text.progress("{task.fields[slides]}", "{task.fields[speed]}") as bar:
         shown = _Shown(bar, jobs)
         options: dict[str, Any] = {"resume": resume, "force": force, "scheduler": scheduler, "resources": resources}
         with closing(run(jobs, recipe, progress=shown.progress, **options)) as outcomes, _told_what_next():
@@ -86,7 +83,7 @@ def run_and_show(
                     records.append(outcome.record)
                 shown.done(outcome.job, outcome.pixels)
                 if outcome.status == "failed":
-                    image = outcome.job.source.suffix.lower() in only
+                    image = outcome.job.source.suffix.lower() in types_of_images_alone()
                     text.complain("error", f"{outcome.message}{f'; {_IMAGES}' if image else ''}", bar.console)
     seconds = time.perf_counter() - start
     text.say(
