@@ -45,11 +45,11 @@ class ColorTransform(ImageOnlyTransform):
                     raise InvalidImageError(
                         f"{name} must be a numpy array (H, W, 3), or some of them, got {type(image).__name__}"
                     )
-        for name in self.targets_as_params:
+        looked_at = self.targets_as_params
+        for name in looked_at:
             if name not in kwargs:
                 raise MissingKeyError(f"{type(self).__name__} looks at {name}=, which the call lacks")
         # albumentations takes an argument for an image as soon as it is there, None included.
-        looked_at = self.targets_as_params
         absent = {name: kwargs.pop(name) for name in list(kwargs) if kwargs[name] is None and name not in looked_at}
         return super().__call__(force_apply=force_apply, **kwargs) | absent
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from stainxform.errors import OutputError
 
-__all__ = ["atomic_write", "check_writable", "make_folder"]
+__all__ = ["FULL", "atomic_write", "check_writable", "make_folder"]
 
-_FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
+FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
+"""Errors of a disk, a quota or a size of files that holds no more."""
 
 
 def atomic_write(path: str | Path, data: bytes) -> None:
@@ -88,7 +89,7 @@ def _errors(path: Path) -> Iterator[None]:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name, or no name
         code = getattr(error, "errno", None)
         advice = "choose another place"
-        if code in _FULL:
+        if code in FULL:
             advice = "make room"
         elif code == errno.ENAMETOOLONG:
             advice = "choose a shorter name"

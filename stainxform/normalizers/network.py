@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import compress
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +20,9 @@ from stainxform.image.tissue import is_blank
 from stainxform.io.sources import iterate
 from stainxform.normalizers.base import CenterInfo, Normalizer
 
-__all__ = ["NetworkNormalizer", "load_weights", "tissue_sample"]
+__all__ = ["NetworkNormalizer", "load_weights", "moved", "tissue_sample"]
+
+_Net = TypeVar("_Net", bound=nn.Module)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -49,8 +51,7 @@ class NetworkNormalizer(Normalizer):
 
     def to(self, device: Any) -> Self:
         """A copy whose network is on ``device``; numpy images are then computed there."""
-        with learning():
-            return replace(self, net=copy.deepcopy(self.net).to(device))
+        return replace(self, net=moved(self.net, device))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as arrays: torch's own pickles hold memory addresses, so equal models would hash apart in caches."""
@@ -74,6 +75,12 @@ def _restore(
 ) -> NetworkNormalizer:
     normalizer = kind.from_arrays(arrays, parameters).with_info(info, min_tissue)
     return normalizer if device == "cpu" else normalizer.to(device)
+
+
+def moved(net: _Net, device: Any) -> _Net:
+    """A copy of a network on another device, whatever the caller has set in torch."""
+    with learning():
+        return copy.deepcopy(net).to(device)
 
 
 def load_weights(net: nn.Module, arrays: dict[str, np.ndarray]) -> None:

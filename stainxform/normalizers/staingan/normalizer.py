@@ -5,7 +5,6 @@ Shaban et al., "StainGAN: stain style transfer for digital histological images",
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -23,7 +22,7 @@ from stainxform.io.sources import as_tiles
 from stainxform.learning.data import smallest_side
 from stainxform.learning.statistics import with_fixed_statistics
 from stainxform.maps import ImageMap
-from stainxform.normalizers.network import NetworkNormalizer, load_weights, tissue_sample
+from stainxform.normalizers.network import NetworkNormalizer, load_weights, moved, tissue_sample
 from stainxform.normalizers.staingan.network import MIN_INPUT_SIDE, STRIDE, Generator
 from stainxform.normalizers.staingan.settings import MIN_CROP, StainGANSettings
 from stainxform.normalizers.staingan.training import train_staingan
@@ -67,7 +66,7 @@ class GeneratorMap(ImageMap):
         """Translate each image, on its own device (numpy: on that of the network). No gradient flows to the image."""
         home = next(self.net.parameters()).device
         device = image.device if is_tensor(image) and image.device.type != "cpu" else home
-        net = self.net if device == home else _moved(self.net, device)
+        net = self.net if device == home else moved(self.net, device)
         source = np.moveaxis(as_numpy(image), spec.channel_axis, 0)
         result = np.empty(tuple(image.shape), source.dtype)
         target = np.moveaxis(result, spec.channel_axis, 0)
@@ -76,11 +75,6 @@ class GeneratorMap(ImageMap):
             target_planes = target[:, *index]
             write_planes(_run(net, planes, device), target_planes, spec)
         return like(result, image)
-
-
-def _moved(net: Generator, device: torch.device) -> Generator:
-    with learning():
-        return copy.deepcopy(net).to(device)
 
 
 def _run(net: Generator, planes: np.ndarray, device: torch.device) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import zlib
@@ -12,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from stainxform.errors import OutputBusyError, OutputError, ResumeError, SlideBusyError, SlideWriteError
+from stainxform.io.atomic import FULL
 from stainxform.io.lock import FileLock
 
 __all__ = ["JournaledFile"]
-
-_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 class JournaledFile:
@@ -146,7 +144,7 @@ class JournaledFile:
         except SlideWriteError:
             raise
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise SlideWriteError(
                     f"there is no room for {self.path} (disk, quota or file size); what was written is kept in "
                     f"{self.part.name}: make room and resume"
