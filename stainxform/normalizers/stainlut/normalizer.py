@@ -6,7 +6,6 @@ npj Digital Medicine 2025, doi 10.1038/s41746-025-02196-8. No official code is p
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
@@ -35,7 +34,7 @@ from stainxform.image.layout import (
 from stainxform.io.sources import as_tiles
 from stainxform.learning.statistics import with_fixed_statistics
 from stainxform.maps import ImageMap
-from stainxform.normalizers.network import NetworkNormalizer, tissue_sample
+from stainxform.normalizers.network import NetworkNormalizer, moved, tissue_sample
 from stainxform.normalizers.stainlut.network import REACH, Encoder, Fusion, StainLUTNet, gray_levels
 from stainxform.normalizers.stainlut.settings import INFERENCE, StainLUTSettings, gray_weights_of
 from stainxform.normalizers.stainlut.training import train_stainlut
@@ -95,7 +94,7 @@ class ContextMap(ImageMap):
     def _colors(self, gray: Tensor) -> Tensor:
         """Colors ``(3, H, W)`` by torch, on the device of the gray image."""
         here = gray.device == self.table.device
-        encoder = self.encoder if here else copy.deepcopy(self.encoder).to(gray.device)
+        encoder = self.encoder if here else moved(self.encoder, gray.device)
         with predicting():
             context = encoder(gray.to(torch.float32) / 255)
             return lookup_gray(self.table.to(gray.device), gray[0, 0], context[0, 0])
